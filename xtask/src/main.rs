@@ -1,1 +1,39 @@
-fn main() {}
+//! Development tasks, run as `cargo xtask TASK`. Each task is one module; this file only names them.
+
+mod run;
+mod services;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What every task returns: a failure is one sentence that says what happened and what to do about it.
+pub type Result<T> = std::result::Result<T, String>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Development tasks of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start and stop the real servers that the tests use.
+    #[command(subcommand)]
+    Services(services::Command),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Services(command) => services::run(command),
+    };
+    match done {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

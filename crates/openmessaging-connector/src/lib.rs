@@ -23,6 +23,6 @@ pub use position::{Position, SourcePartition};
 pub use record::{EntryType, Flow, RecordHead, RecordSink};
 pub use registry::{PluginInfo, PluginKind, Registry};
 pub use schema::{Field, Logical, Schema, Type};
-pub use sink::{QueuePartition, SinkBatch, SinkConnector, SinkRecord, SinkTask, SinkTaskContext};
+pub use sink::{QueuePartition, SinkBatch, SinkConnector, SinkHeader, SinkRecord, SinkTask, SinkTaskContext};
 pub use source::{Polled, Progress, Reporter, SourceConnector, SourceTask, SourceTaskContext, TaskState};
 pub use value::{Scalar, Value, ValueBuilder, Visitor};

@@ -113,12 +113,14 @@ impl Registry {
             .cloned()
             .ok_or_else(|| {
                 let known: Vec<_> = of_kind().map(|plugin| plugin.class).collect();
-                let names = of_kind().flat_map(|plugin| [plugin.class].into_iter().chain(plugin.aliases.iter().copied()));
+                let names = of_kind()
+                    .flat_map(|plugin| [plugin.class].into_iter().chain(plugin.aliases.iter().copied()));
                 let remedy = match crate::config::nearest(name, names) {
                     Some(near) => format!("did you mean {near}? known: {}", known.join(", ")),
                     None => format!("known: {}", known.join(", ")),
                 };
-                Error::new(ErrorKind::Config, "plugin.unknown", format!("no plugin is named {name}")).with_remedy(remedy)
+                Error::new(ErrorKind::Config, "plugin.unknown", format!("no plugin is named {name}"))
+                    .with_remedy(remedy)
             })
     }
 

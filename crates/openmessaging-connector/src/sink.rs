@@ -47,7 +47,14 @@ pub struct SinkRecord<'a> {
     pub value_schema: Option<Arc<Schema>>,
     /// [`Value::Null`] for a tombstone.
     pub value: Value<'a>,
-    pub headers: Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>,
+    pub headers: Vec<SinkHeader<'a>>,
+}
+
+/// A header of a consumed record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinkHeader<'a> {
+    pub name: Cow<'a, str>,
+    pub value: Option<Cow<'a, [u8]>>,
 }
 
 /// Records of one queue partition, in the order of their offsets.

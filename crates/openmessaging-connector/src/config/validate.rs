@@ -44,7 +44,8 @@ impl ConfigDef {
     pub fn parse(&self, config: &Config) -> Result<Parsed, Vec<Error>> {
         let mut errors = Vec::new();
         for value in self.validate(config) {
-            let wrong = value.errors.into_iter().map(|text| Error::config("config.invalid", &value.name, text));
+            let wrong =
+                value.errors.into_iter().map(|text| Error::config("config.invalid", &value.name, text));
             errors.extend(wrong);
         }
         if errors.is_empty() { Ok(Parsed::new(self, config)) } else { Err(errors) }
@@ -95,7 +96,8 @@ impl Key {
                 }
             },
         };
-        let masked = |value: String| if self.is_secret() && given.is_some() { MASK.to_owned() } else { value };
+        let masked =
+            |value: String| if self.is_secret() && given.is_some() { MASK.to_owned() } else { value };
         let recommended = match self.validator {
             Some(Validator::OneOf(values)) => values.iter().map(|value| (*value).to_owned()).collect(),
             _ => Vec::new(),
@@ -142,10 +144,13 @@ impl Key {
 
     fn holds(&self, value: &str) -> Result<(), String> {
         let shown = if self.is_secret() { MASK } else { value };
-        let wrong = |what: String| Err(format!("Invalid value {shown} for configuration {}: {what}", self.name));
+        let wrong =
+            |what: String| Err(format!("Invalid value {shown} for configuration {}: {what}", self.name));
         match self.validator {
             None => Ok(()),
-            Some(Validator::NonEmpty) if value.trim().is_empty() => wrong("String must be non-empty".to_owned()),
+            Some(Validator::NonEmpty) if value.trim().is_empty() => {
+                wrong("String must be non-empty".to_owned())
+            }
             Some(Validator::NonEmpty) => Ok(()),
             Some(Validator::Range { min, max }) => match value.parse::<f64>() {
                 Ok(number) if number < min as f64 => wrong(format!("Value must be at least {min}")),

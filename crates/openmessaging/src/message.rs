@@ -1,0 +1,385 @@
+//! Messages in batches: one buffer for the bytes of all, so that a message costs no allocation.
+
+use std::sync::Arc;
+
+/// Messages for, or from, any number of queues, in order. All keys, headers and bodies lie in one buffer; a batch that
+/// was sent comes back from the producer and can be [cleared](Self::clear) and filled again.
+///
+/// Limits: the buffer holds less than 4 GiB; header names are UTF-8 of at most 65,535 bytes.
+#[derive(Debug, Clone, Default)]
+pub struct MessageBatch {
+    data: Vec<u8>,
+    entries: Vec<Entry>,
+    queues: Vec<Arc<str>>,
+    /// Headers that every message of the batch has, encoded as those of a message are.
+    shared: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    queue: u32,
+    partition: u32,
+    timestamp: i64,
+    /// Where the message starts in `data`; its parts follow each other: sharding key, key, headers, body.
+    start: u32,
+    sharding: u32,
+    key: u32,
+    headers: u32,
+    body: u32,
+}
+
+/// Marks a part that is not there (a null is not an empty part), and a partition that is not chosen.
+const NONE: u32 = u32::MAX;
+
+fn length(part: u32) -> usize {
+    if part == NONE { 0 } else { part as usize }
+}
+
+/// One message, borrowed from its batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    pub queue: &'a Arc<str>,
+    /// `None`: the driver chooses, the same one for the same sharding key.
+    pub partition: Option<u32>,
+    /// When it was born, milliseconds since the epoch.
+    pub timestamp: i64,
+    /// What order is kept by; where it is `None`, the key is.
+    pub sharding_key: Option<&'a [u8]>,
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone, which is not an empty body.
+    pub body: Option<&'a [u8]>,
+    pub headers: Headers<'a>,
+}
+
+impl<'a> Message<'a> {
+    /// The bytes that order is kept by: the sharding key, else the key, else nothing.
+    pub fn order_key(&self) -> Option<&'a [u8]> {
+        self.sharding_key.or(self.key)
+    }
+}
+
+/// The headers of a message: those of its batch, then its own. Names may repeat.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a> {
+    shared: &'a [u8],
+    own: &'a [u8],
+}
+
+/// One header. The value may be any bytes, or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    pub name: &'a str,
+    pub value: Option<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    pub fn is_empty(&self) -> bool {
+        self.shared.is_empty() && self.own.is_empty()
+    }
+
+    /// The first header of that name.
+    pub fn get(&self, name: &str) -> Option<Header<'a>> {
+        self.into_iter().find(|header| header.name == name)
+    }
+}
+
+impl<'a> IntoIterator for Headers<'a> {
+    type Item = Header<'a>;
+    type IntoIter = HeaderIter<'a>;
+
+    fn into_iter(self) -> HeaderIter<'a> {
+        HeaderIter { rest: self.shared, next: self.own }
+    }
+}
+
+/// Iterates over headers.
+#[derive(Debug, Clone)]
+pub struct HeaderIter<'a> {
+    rest: &'a [u8],
+    next: &'a [u8],
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = Header<'a>;
+
+    fn next(&mut self) -> Option<Header<'a>> {
+        if self.rest.is_empty() {
+            self.rest = std::mem::take(&mut self.next);
+        }
+        let (name_length, rest) = self.rest.split_first_chunk::<2>()?;
+        let (name, rest) = rest.split_at_checked(u16::from_le_bytes(*name_length) as usize)?;
+        let (value_length, rest) = rest.split_first_chunk::<4>()?;
+        let value_length = u32::from_le_bytes(*value_length);
+        let (value, rest) = rest.split_at_checked(length(value_length))?;
+        self.rest = rest;
+        let value = (value_length != NONE).then_some(value);
+        Some(Header { name: std::str::from_utf8(name).ok()?, value })
+    }
+}
+
+/// Appends one header in the form that [`Headers`] reads: two bytes of name length, the name, four bytes of value
+/// length (all ones: null), the value; little-endian. A name that is too long is cut at a character.
+pub fn write_header(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    let name = &name[..name.floor_char_boundary(u16::MAX as usize)];
+    out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+    out.extend_from_slice(name.as_bytes());
+    match value {
+        None => out.extend_from_slice(&NONE.to_le_bytes()),
+        Some(value) => {
+            out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            out.extend_from_slice(value);
+        }
+    }
+}
+
+impl MessageBatch {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What the batch holds in memory, in bytes.
+    pub fn memory(&self) -> usize {
+        self.data.capacity() + self.entries.capacity() * size_of::<Entry>() + self.shared.capacity()
+    }
+
+    /// The bytes of all messages.
+    pub fn data_len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The queues of the batch's messages, each once.
+    pub fn queues(&self) -> &[Arc<str>] {
+        &self.queues
+    }
+
+    /// Empties the batch, keeping its memory but not more than `keep` bytes of it.
+    pub fn clear(&mut self, keep: usize) {
+        self.data.clear();
+        self.data.shrink_to(keep);
+        self.entries.clear();
+        self.queues.clear();
+        self.shared.clear();
+    }
+
+    /// Gives every message of the batch a header.
+    pub fn share_header(&mut self, name: &str, value: Option<&[u8]>) {
+        write_header(&mut self.shared, name, value);
+    }
+
+    /// Adds a copy of a message. Headers of `message`'s batch become the message's own.
+    pub fn push(&mut self, message: &Message<'_>) {
+        let mut writer = self.start();
+        writer.sharding_key(message.sharding_key);
+        writer.key(message.key);
+        for header in message.headers {
+            writer.header(header.name, header.value);
+        }
+        writer.finish(message.queue, message.partition, message.timestamp, message.body);
+    }
+
+    /// Starts a message, whose parts are written in the order sharding key, key, headers, body.
+    pub fn start(&mut self) -> MessageWriter<'_> {
+        let start = self.data.len();
+        MessageWriter { batch: self, start, at: start, sharding: NONE, key: NONE, headers: 0 }
+    }
+
+    /// The message at `index`.
+    pub fn get(&self, index: usize) -> Option<Message<'_>> {
+        let entry = self.entries.get(index)?;
+        let mut at = entry.start as usize;
+        let mut part = |part: u32| {
+            let bytes = &self.data[at..at + length(part)];
+            at += bytes.len();
+            (part != NONE).then_some(bytes)
+        };
+        let (sharding_key, key, own, body) =
+            (part(entry.sharding), part(entry.key), part(entry.headers), part(entry.body));
+        Some(Message {
+            queue: &self.queues[entry.queue as usize],
+            partition: (entry.partition != NONE).then_some(entry.partition),
+            timestamp: entry.timestamp,
+            sharding_key,
+            key,
+            body,
+            headers: Headers { shared: &self.shared, own: own.unwrap_or_default() },
+        })
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Message<'_>> {
+        (0..self.len())
+            .map(|index| self.get(index).unwrap_or_else(|| unreachable!("index is below the length")))
+    }
+
+    /// Sets the partition of a message that has none.
+    pub fn set_partition(&mut self, index: usize, partition: u32) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.partition = partition;
+        }
+    }
+
+    /// Takes the messages before `count` away; what is left moves to the front.
+    pub fn drop_front(&mut self, count: usize) {
+        self.entries.drain(..count.min(self.entries.len()));
+    }
+
+    fn queue_index(&mut self, queue: &Arc<str>) -> u32 {
+        let same = |known: &Arc<str>| Arc::ptr_eq(known, queue) || known == queue;
+        let index = match self.queues.iter().rposition(same) {
+            Some(index) => index,
+            None => {
+                self.queues.push(queue.clone());
+                self.queues.len() - 1
+            }
+        };
+        index as u32
+    }
+}
+
+/// Writes one message into a batch. Dropped without [`finish`](Self::finish) it leaves nothing behind.
+#[derive(Debug)]
+pub struct MessageWriter<'a> {
+    batch: &'a mut MessageBatch,
+    start: usize,
+    at: usize,
+    sharding: u32,
+    key: u32,
+    headers: u32,
+}
+
+impl MessageWriter<'_> {
+    fn part(&mut self) -> u32 {
+        let written = self.batch.data.len() - self.at;
+        self.at = self.batch.data.len();
+        written as u32
+    }
+
+    pub fn sharding_key(&mut self, key: Option<&[u8]>) {
+        if let Some(key) = key {
+            self.batch.data.extend_from_slice(key);
+            self.sharding = self.part();
+        }
+    }
+
+    pub fn key(&mut self, key: Option<&[u8]>) {
+        if let Some(key) = key {
+            self.batch.data.extend_from_slice(key);
+            self.key = self.part();
+        }
+    }
+
+    /// Lends the buffer to a writer of the key, which appends to it; `false` says that there is no key.
+    pub fn key_with<E>(
+        &mut self,
+        write: impl FnOnce(Vec<u8>) -> (Vec<u8>, Result<bool, E>),
+    ) -> Result<(), E> {
+        let (data, written) = write(std::mem::take(&mut self.batch.data));
+        self.batch.data = data;
+        if written? {
+            self.key = self.part();
+        }
+        Ok(())
+    }
+
+    pub fn header(&mut self, name: &str, value: Option<&[u8]>) {
+        write_header(&mut self.batch.data, name, value);
+        self.headers += self.part();
+    }
+
+    /// Ends the message with a body from a slice.
+    pub fn finish(self, queue: &Arc<str>, partition: Option<u32>, timestamp: i64, body: Option<&[u8]>) {
+        if let Some(body) = body {
+            self.batch.data.extend_from_slice(body);
+        }
+        let has_body = body.is_some();
+        self.close(queue, partition, timestamp, has_body);
+    }
+
+    /// Ends the message with a body that `write` appends to the buffer; `false` says that there is none. On an error
+    /// the message is not added.
+    pub fn finish_with<E>(
+        self,
+        queue: &Arc<str>,
+        partition: Option<u32>,
+        timestamp: i64,
+        write: impl FnOnce(Vec<u8>) -> (Vec<u8>, Result<bool, E>),
+    ) -> Result<(), E> {
+        let (data, written) = write(std::mem::take(&mut self.batch.data));
+        self.batch.data = data;
+        let has_body = written?;
+        self.close(queue, partition, timestamp, has_body);
+        Ok(())
+    }
+
+    fn close(mut self, queue: &Arc<str>, partition: Option<u32>, timestamp: i64, has_body: bool) {
+        let body = self.part();
+        let entry = Entry {
+            queue: self.batch.queue_index(queue),
+            partition: partition.unwrap_or(NONE),
+            timestamp,
+            start: self.start as u32,
+            sharding: self.sharding,
+            key: self.key,
+            headers: self.headers,
+            body: if has_body { body } else { NONE },
+        };
+        self.batch.entries.push(entry);
+        self.start = self.batch.data.len();
+    }
+}
+
+impl Drop for MessageWriter<'_> {
+    fn drop(&mut self) {
+        self.batch.data.truncate(self.start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back_as_written_and_null_is_not_empty() {
+        let queue: Arc<str> = "q".into();
+        let mut batch = MessageBatch::new();
+        batch.share_header("all", Some(b"1"));
+        let mut writer = batch.start();
+        writer.sharding_key(Some(b"s"));
+        writer.key(Some(b""));
+        writer.header("h", None);
+        writer.header("h", Some(&[0, 255]));
+        writer.finish(&queue, Some(3), 7, None);
+        batch.start().finish(&queue, None, 8, Some(b""));
+        let first = batch.get(0).expect("first");
+        assert_eq!((first.sharding_key, first.key, first.body), (Some(&b"s"[..]), Some(&b""[..]), None));
+        assert_eq!((first.partition, first.timestamp), (Some(3), 7));
+        let headers: Vec<_> = first.headers.into_iter().map(|h| (h.name, h.value)).collect();
+        assert_eq!(headers, [("all", Some(&b"1"[..])), ("h", None), ("h", Some(&[0u8, 255][..]))]);
+        let second = batch.get(1).expect("second");
+        assert_eq!((second.key, second.body, second.partition), (None, Some(&b""[..]), None));
+        assert_eq!(batch.queues().len(), 1);
+    }
+
+    #[test]
+    fn a_message_that_fails_half_way_leaves_nothing() {
+        let queue: Arc<str> = "q".into();
+        let mut batch = MessageBatch::new();
+        let mut writer = batch.start();
+        writer.key(Some(b"kkk"));
+        let result = writer.finish_with(&queue, None, 0, |mut out| {
+            out.extend_from_slice(b"half");
+            (out, Err(()))
+        });
+        assert!(result.is_err() && batch.is_empty());
+        assert_eq!(batch.data_len(), 0);
+        batch.start().finish(&queue, None, 0, Some(b"next"));
+        assert_eq!(batch.get(0).and_then(|m| m.body), Some(&b"next"[..]));
+    }
+}

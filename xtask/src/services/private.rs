@@ -1,31 +1,50 @@
 //! Private server instances of tests (`testkit::services::PrivateServer`), when the test was killed before it could end
-//! them: each has a folder under `target/services/private` with a file that says whose it is.
+//! them: each has a folder `target/services/private/PROCESS-NUMBER`, named after the process of the test.
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::process::Process;
 
-/// `owner.json`, written by `testkit`.
-#[derive(Deserialize)]
-struct Owner {
-    owner: Process,
-    server: Option<Process>,
-}
-
-/// Ends the servers whose owner is gone, and removes their folders. Best effort: the next call tries again.
+/// Ends the servers whose test is gone, and removes their folders. Best effort: the next call tries again.
 pub fn remove_orphans(folder: &Path) {
     let Ok(listing) = std::fs::read_dir(folder) else { return };
-    for instance in listing.flatten().map(|entry| entry.path()) {
-        let Ok(text) = std::fs::read_to_string(instance.join("owner.json")) else { continue };
-        let Ok(Owner { owner, server }) = serde_json::from_str(&text) else { continue };
-        if owner.is_alive() {
-            continue;
+    for instance in listing.flatten() {
+        let owner = owner(&instance.file_name().to_string_lossy());
+        if owner.is_some_and(|owner| Process::of(owner).is_none()) {
+            let path = instance.path();
+            let ended = servers_on(&path).iter().all(|server| server.stop().is_ok());
+            if ended {
+                let _ = std::fs::remove_dir_all(&path);
+            }
         }
-        let ended = server.is_none_or(|server| server.stop().is_ok());
-        if ended {
-            let _ = std::fs::remove_dir_all(&instance);
-        }
+    }
+}
+
+fn owner(folder_name: &str) -> Option<i32> {
+    folder_name.split_once('-')?.0.parse().ok()
+}
+
+/// The processes that were started with this instance's data folder.
+fn servers_on(instance: &Path) -> Vec<Process> {
+    let argument = format!("--datadir={}", instance.join("data").display());
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+        })
+        .filter_map(Process::of)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owner;
+
+    #[test]
+    fn the_folder_names_the_process_of_the_test() {
+        assert_eq!(owner("4711-0"), Some(4711));
+        assert_eq!(owner("lost+found"), None);
     }
 }

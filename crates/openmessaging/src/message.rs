@@ -188,7 +188,23 @@ impl MessageBatch {
     /// Starts a message, whose parts are written in the order sharding key, key, headers, body.
     pub fn start(&mut self) -> MessageWriter<'_> {
         let start = self.data.len();
-        MessageWriter { batch: self, start, at: start, sharding: NONE, key: NONE, headers: 0 }
+        let draft = Draft { start, at: start, sharding: NONE, key: NONE, headers: 0 };
+        MessageWriter { batch: self, draft }
+    }
+
+    /// Goes on with a message that was [suspended](MessageWriter::suspend); nothing else may have been written since.
+    pub fn resume(&mut self, draft: Draft) -> MessageWriter<'_> {
+        MessageWriter { batch: self, draft }
+    }
+
+    /// Lends the buffer out, to whoever appends the next part of a suspended message; it must come back through
+    /// [`return_buffer`](Self::return_buffer) before anything else is done with the batch.
+    pub fn lend_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.data)
+    }
+
+    pub fn return_buffer(&mut self, data: Vec<u8>) {
+        self.data = data;
     }
 
     /// The message at `index`.
@@ -243,54 +259,66 @@ impl MessageBatch {
     }
 }
 
-/// Writes one message into a batch. Dropped without [`finish`](Self::finish) it leaves nothing behind.
-#[derive(Debug)]
-pub struct MessageWriter<'a> {
-    batch: &'a mut MessageBatch,
+/// A message half written, set aside.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft {
     start: usize,
+    /// Where the part being written starts.
     at: usize,
     sharding: u32,
     key: u32,
     headers: u32,
 }
 
+/// Writes one message into a batch. Dropped without [`finish`](Self::finish) it leaves nothing behind.
+#[derive(Debug)]
+pub struct MessageWriter<'a> {
+    batch: &'a mut MessageBatch,
+    draft: Draft,
+}
+
 impl MessageWriter<'_> {
+    /// Ends the part that was written and gives its length.
     fn part(&mut self) -> u32 {
-        let written = self.batch.data.len() - self.at;
-        self.at = self.batch.data.len();
-        written as u32
+        let end = self.batch.data.len();
+        (end - std::mem::replace(&mut self.draft.at, end)) as u32
     }
 
     pub fn sharding_key(&mut self, key: Option<&[u8]>) {
         if let Some(key) = key {
             self.batch.data.extend_from_slice(key);
-            self.sharding = self.part();
+            self.draft.sharding = self.part();
         }
     }
 
     pub fn key(&mut self, key: Option<&[u8]>) {
         if let Some(key) = key {
             self.batch.data.extend_from_slice(key);
-            self.key = self.part();
+            self.key_written();
         }
     }
 
-    /// Lends the buffer to a writer of the key, which appends to it; `false` says that there is no key.
-    pub fn key_with<E>(
-        &mut self,
-        write: impl FnOnce(Vec<u8>) -> (Vec<u8>, Result<bool, E>),
-    ) -> Result<(), E> {
-        let (data, written) = write(std::mem::take(&mut self.batch.data));
-        self.batch.data = data;
-        if written? {
-            self.key = self.part();
-        }
-        Ok(())
+    /// What was appended to the lent buffer is the key.
+    pub fn key_written(&mut self) {
+        self.draft.key = self.part();
     }
 
     pub fn header(&mut self, name: &str, value: Option<&[u8]>) {
         write_header(&mut self.batch.data, name, value);
-        self.headers += self.part();
+        self.draft.headers += self.part();
+    }
+
+    /// Headers as [`write_header`] wrote them.
+    pub fn encoded_headers(&mut self, headers: &[u8]) {
+        self.batch.data.extend_from_slice(headers);
+        self.draft.headers += self.part();
+    }
+
+    /// Sets the message aside, so that the batch can lend its buffer.
+    pub fn suspend(self) -> Draft {
+        let draft = self.draft;
+        std::mem::forget(self);
+        draft
     }
 
     /// Ends the message with a body from a slice.
@@ -298,46 +326,31 @@ impl MessageWriter<'_> {
         if let Some(body) = body {
             self.batch.data.extend_from_slice(body);
         }
-        let has_body = body.is_some();
-        self.close(queue, partition, timestamp, has_body);
+        self.finish_written(queue, partition, timestamp, body.is_some());
     }
 
-    /// Ends the message with a body that `write` appends to the buffer; `false` says that there is none. On an error
-    /// the message is not added.
-    pub fn finish_with<E>(
-        self,
-        queue: &Arc<str>,
-        partition: Option<u32>,
-        timestamp: i64,
-        write: impl FnOnce(Vec<u8>) -> (Vec<u8>, Result<bool, E>),
-    ) -> Result<(), E> {
-        let (data, written) = write(std::mem::take(&mut self.batch.data));
-        self.batch.data = data;
-        let has_body = written?;
-        self.close(queue, partition, timestamp, has_body);
-        Ok(())
-    }
-
-    fn close(mut self, queue: &Arc<str>, partition: Option<u32>, timestamp: i64, has_body: bool) {
+    /// Ends the message; what was appended to the lent buffer is the body, unless `has_body` says that there is none.
+    pub fn finish_written(mut self, queue: &Arc<str>, partition: Option<u32>, timestamp: i64, has_body: bool) {
         let body = self.part();
+        let Draft { start, sharding, key, headers, .. } = self.draft;
         let entry = Entry {
             queue: self.batch.queue_index(queue),
             partition: partition.unwrap_or(NONE),
             timestamp,
-            start: self.start as u32,
-            sharding: self.sharding,
-            key: self.key,
-            headers: self.headers,
+            start: start as u32,
+            sharding,
+            key,
+            headers,
             body: if has_body { body } else { NONE },
         };
         self.batch.entries.push(entry);
-        self.start = self.batch.data.len();
+        self.draft.start = self.batch.data.len();
     }
 }
 
 impl Drop for MessageWriter<'_> {
     fn drop(&mut self) {
-        self.batch.data.truncate(self.start);
+        self.batch.data.truncate(self.draft.start);
     }
 }
 
@@ -373,11 +386,12 @@ mod tests {
         let mut batch = MessageBatch::new();
         let mut writer = batch.start();
         writer.key(Some(b"kkk"));
-        let result = writer.finish_with(&queue, None, 0, |mut out| {
-            out.extend_from_slice(b"half");
-            (out, Err(()))
-        });
-        assert!(result.is_err() && batch.is_empty());
+        let draft = writer.suspend();
+        let mut buffer = batch.lend_buffer();
+        buffer.extend_from_slice(b"half");
+        batch.return_buffer(buffer);
+        drop(batch.resume(draft));
+        assert!(batch.is_empty());
         assert_eq!(batch.data_len(), 0);
         batch.start().finish(&queue, None, 0, Some(b"next"));
         assert_eq!(batch.get(0).and_then(|m| m.body), Some(&b"next"[..]));

@@ -2,6 +2,7 @@
 
 mod run;
 mod services;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,11 +24,14 @@ enum Task {
     /// Start and stop the real servers that the tests use.
     #[command(subcommand)]
     Services(services::Command),
+    /// Check what the compiler does not: dependencies that point one way, licences, clauses without tests.
+    Tidy,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Services(command) => services::run(command),
+        Task::Tidy => tidy::run(),
     };
     match done {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 mod run;
 mod services;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -24,6 +25,8 @@ enum Task {
     /// Start and stop the real servers that the tests use.
     #[command(subcommand)]
     Services(services::Command),
+    /// Start the servers and run every test.
+    Test(test::Options),
     /// Check what the compiler does not: dependencies that point one way, licences, clauses without tests.
     Tidy,
 }
@@ -31,6 +34,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Services(command) => services::run(command),
+        Task::Test(options) => test::run(options),
         Task::Tidy => tidy::run(),
     };
     match done {

@@ -1,6 +1,7 @@
 //! The commands: up, down, status, env.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +63,26 @@ impl Session {
 
     pub fn state(&self) -> Result<State> {
         state::read(&self.folder)
+    }
+
+    /// What `testkit` reads.
+    pub fn state_file(&self) -> PathBuf {
+        state::file(&self.folder)
+    }
+
+    /// The servers of `up` that still run.
+    pub fn alive(&self) -> Result<State> {
+        let mut state = self.state()?;
+        state.retain(|_, entry| entry.process.is_alive());
+        Ok(state)
+    }
+
+    /// Says that somebody uses the servers, until the returned file is dropped. Several may at the same time.
+    pub fn mark_in_use(&self) -> Result<File> {
+        let path = self.folder.join("in-use");
+        files::make_folder(&self.folder)?;
+        let locked = File::create(&path).and_then(|file| file.lock_shared().map(|()| file));
+        locked.map_err(|error| format!("cannot lock {}: {error}", path.display()))
     }
 
     /// Brings up what is not, and returns the names of those that this call started.

@@ -15,7 +15,7 @@ mod tls;
 
 use std::path::{Path, PathBuf};
 
-pub use command::{Command, run};
+pub use command::{Command, Session, environment, run};
 pub use state::{Entry, State};
 
 use crate::Result;

@@ -34,8 +34,12 @@ pub struct Entry {
     pub env: BTreeMap<String, String>,
 }
 
+pub fn file(folder: &Path) -> PathBuf {
+    folder.join("state.json")
+}
+
 pub fn read(folder: &Path) -> Result<State> {
-    let file = folder.join("state.json");
+    let file = file(folder);
     match std::fs::read_to_string(&file) {
         Ok(text) => serde_json::from_str(&text).map_err(|error| {
             format!("{} is not readable: {error}; end the servers by hand and delete it", file.display())
@@ -47,7 +51,7 @@ pub fn read(folder: &Path) -> Result<State> {
 
 /// Written whole or not at all: tests may be reading it.
 pub fn write(folder: &Path, state: &State) -> Result<()> {
-    let file = folder.join("state.json");
+    let file = file(folder);
     let problem = |error: &dyn std::fmt::Display| format!("cannot write {}: {error}", file.display());
     let text = serde_json::to_string_pretty(state).map_err(|error| problem(&error))?;
     let draft = folder.join("state.json.new");

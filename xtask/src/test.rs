@@ -58,8 +58,9 @@ fn cargo_test(options: &Options, session: &Session) -> Result<ExitStatus> {
     let state = session.alive()?;
     let mut child =
         command(options, session, &state).spawn().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let signals = take_signals()?;
     let lines = child.stdout.take().map(pass_on);
-    let status = wait(&mut child)?;
+    let status = wait(&mut child, &signals)?;
     // The channel ends with the output. A process that a test left behind may hold that open: then do not wait for it.
     let totals = lines.and_then(|lines| lines.recv_timeout(Duration::from_secs(5)).ok());
     println!("\n{}", summary(totals.as_ref(), status, begin.elapsed(), &state));
@@ -79,19 +80,22 @@ fn command(options: &Options, session: &Session, state: &State) -> Command {
     command
 }
 
-/// Waits for the tests, and passes the signals that should end this process on to them, so that it can still end the
-/// servers. The child was started before they are blocked here, so it does not inherit that.
-fn wait(child: &mut Child) -> Result<ExitStatus> {
+/// From here on, the signals that should end this process are read instead, so that it can still end the servers. After
+/// the tests were started, which would inherit that they are blocked; before any thread is, which must inherit it.
+fn take_signals() -> Result<SignalFd> {
     let problem = |error: nix::Error| format!("cannot watch for signals: {error}");
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().map_err(problem)?;
-    let arrived =
-        SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(problem)?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(problem)
+}
+
+/// Waits for the tests, and passes signals on to them.
+fn wait(child: &mut Child, signals: &SignalFd) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait().map_err(|error| format!("cannot wait for cargo: {error}"))? {
             return Ok(status);
         }
-        if let Ok(Some(signal)) = arrived.read_signal() {
+        if let Ok(Some(signal)) = signals.read_signal() {
             let signal = Signal::try_from(signal.ssi_signo as i32).unwrap_or(Signal::SIGTERM);
             eprintln!("{signal}: ending the tests");
             let _ = kill(Pid::from_raw(child.id() as i32), signal);

@@ -77,6 +77,11 @@ impl<'a> Headers<'a> {
         self.shared.is_empty() && self.own.is_empty()
     }
 
+    /// The headers in the form that [`write_header`] writes, in two parts that follow each other.
+    pub fn encoded(&self) -> (&'a [u8], &'a [u8]) {
+        (self.shared, self.own)
+    }
+
     /// The first header of that name.
     pub fn get(&self, name: &str) -> Option<Header<'a>> {
         self.into_iter().find(|header| header.name == name)
@@ -234,6 +239,11 @@ impl MessageBatch {
             .map(|index| self.get(index).unwrap_or_else(|| unreachable!("index is below the length")))
     }
 
+    /// Which of [`queues`](Self::queues) the message at `index` belongs to.
+    pub fn queue_of(&self, index: usize) -> Option<usize> {
+        self.entries.get(index).map(|entry| entry.queue as usize)
+    }
+
     /// Sets the partition of a message that has none.
     pub fn set_partition(&mut self, index: usize, partition: u32) {
         if let Some(entry) = self.entries.get_mut(index) {
@@ -330,7 +340,13 @@ impl MessageWriter<'_> {
     }
 
     /// Ends the message; what was appended to the lent buffer is the body, unless `has_body` says that there is none.
-    pub fn finish_written(mut self, queue: &Arc<str>, partition: Option<u32>, timestamp: i64, has_body: bool) {
+    pub fn finish_written(
+        mut self,
+        queue: &Arc<str>,
+        partition: Option<u32>,
+        timestamp: i64,
+        has_body: bool,
+    ) {
         let body = self.part();
         let Draft { start, sharding, key, headers, .. } = self.draft;
         let entry = Entry {
@@ -378,6 +394,28 @@ mod tests {
         let second = batch.get(1).expect("second");
         assert_eq!((second.key, second.body, second.partition), (None, Some(&b""[..]), None));
         assert_eq!(batch.queues().len(), 1);
+    }
+
+    #[test]
+    fn encoded_headers_are_carried_over_as_they_are() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let mut from = MessageBatch::new();
+        from.share_header("all", Some(b"1"));
+        let mut writer = from.start();
+        writer.header("own", None);
+        writer.finish(&a, None, 0, None);
+        from.start().finish(&b, None, 0, None);
+        let mut to = MessageBatch::new();
+        let (shared, own) = from.get(0).expect("first").headers.encoded();
+        let mut writer = to.start();
+        writer.encoded_headers(shared);
+        writer.encoded_headers(own);
+        writer.finish(&a, None, 0, Some(b"x"));
+        let message = to.get(0).expect("copied");
+        let headers: Vec<_> = message.headers.into_iter().map(|h| (h.name, h.value)).collect();
+        assert_eq!(headers, [("all", Some(&b"1"[..])), ("own", None)]);
+        assert_eq!(message.body, Some(&b"x"[..]));
+        assert_eq!((from.queue_of(0), from.queue_of(1), from.queue_of(2)), (Some(0), Some(1), None));
     }
 
     #[test]

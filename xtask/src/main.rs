@@ -1,5 +1,6 @@
 //! Development tasks, run as `cargo xtask TASK`. Each task is one module; this file only names them.
 
+mod bench;
 mod run;
 mod services;
 mod test;
@@ -22,6 +23,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure workloads on real servers and print a table.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Start and stop the real servers that the tests use.
     #[command(subcommand)]
     Services(services::Command),
@@ -33,6 +37,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::Bench(command) => bench::run(command),
         Task::Services(command) => services::run(command),
         Task::Test(options) => test::run(options),
         Task::Tidy => tidy::run(),

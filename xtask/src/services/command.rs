@@ -16,11 +16,14 @@ use crate::{Result, run, workspace};
 pub enum Command {
     /// Install what is missing, start what is not up, wait until it answers.
     Up {
-        /// Which services; all of them unless named.
+        /// Which services; all that the tests need unless named.
         names: Vec<String>,
     },
     /// End what `up` started, and nothing else.
-    Down,
+    Down {
+        /// Which services; all of them unless named.
+        names: Vec<String>,
+    },
     /// Say what is up, and where.
     Status,
     /// Print the environment of the tests: `eval "$(cargo xtask services env)"`.
@@ -34,7 +37,10 @@ pub fn run(command: Command) -> Result<ExitCode> {
     let session = Session::open();
     match command {
         Command::Up { names } => session.up(&names).map(|_| ()),
-        Command::Down => session.down(&session.state()?.into_keys().collect::<Vec<_>>()),
+        Command::Down { names } if names.is_empty() => {
+            session.down(&session.state()?.into_keys().collect::<Vec<_>>())
+        }
+        Command::Down { names } => select(&names).and_then(|_| session.down(&names)),
         Command::Status => session.status(),
         Command::Env => {
             for (name, value) in environment(&session.state()?) {
@@ -184,6 +190,7 @@ impl Session {
                 (None, Some(address)) => {
                     println!("{name:8} is the one at {address}, named in {}", variable(name))
                 }
+                (None, None) if service.on_request() => {}
                 (None, None) => println!("{name:8} is down"),
             }
         }
@@ -205,10 +212,10 @@ fn select(names: &[String]) -> Result<Vec<Box<dyn Service>>> {
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(format!("there is no service {unknown:?}; there are: {}", known.join(", ")));
     }
-    Ok(all()
-        .into_iter()
-        .filter(|service| names.is_empty() || names.iter().any(|name| name == service.name()))
-        .collect())
+    let named = |name: &str| names.iter().any(|wanted| wanted == name);
+    let wanted =
+        |service: &dyn Service| if names.is_empty() { !service.on_request() } else { named(service.name()) };
+    Ok(all().into_iter().filter(|service| wanted(&**service)).collect())
 }
 
 fn named_by_environment(name: &str) -> Option<String> {
@@ -242,7 +249,12 @@ mod tests {
     fn an_unknown_service_lists_the_known_ones() {
         let error = select(&["oracle".into()]).err().expect("an error");
         assert!(error.contains("oracle") && error.contains("mariadb, mysql"), "{error}");
-        assert_eq!(select(&[]).map(|found| found.len()), Ok(all().len()));
+        assert_eq!(names_of(&[]), ["mariadb", "mysql"]);
+        assert_eq!(names_of(&["mariadb-bench".into()]), ["mariadb-bench"]);
+    }
+
+    fn names_of(names: &[String]) -> Vec<&'static str> {
+        select(names).expect("known names").iter().map(|service| service.name()).collect()
     }
 
     #[test]

@@ -6,15 +6,29 @@ use std::process::Command;
 use super::{Entry, Place, Service, apt, files, mysql_family};
 use crate::{Result, run};
 
-pub struct MariaDb;
+pub struct MariaDb {
+    name: &'static str,
+    port: u16,
+    on_request: bool,
+}
+
+/// The one of the tests.
+pub const TESTS: MariaDb = MariaDb { name: "mariadb", port: 13306, on_request: false };
+
+/// The one of `cargo xtask bench`: apart, so that its binlog holds the workload and nothing else.
+pub const BENCH: MariaDb = MariaDb { name: "mariadb-bench", port: 13307, on_request: true };
 
 impl Service for MariaDb {
     fn name(&self) -> &'static str {
-        "mariadb"
+        self.name
     }
 
     fn port(&self) -> u16 {
-        13306
+        self.port
+    }
+
+    fn on_request(&self) -> bool {
+        self.on_request
     }
 
     /// The programs alone: the package `mariadb-server` would also set up and start a server of the system.
@@ -40,10 +54,24 @@ impl Service for MariaDb {
     }
 
     fn probe(&self, _place: &Place, entry: &Entry) -> Result<String> {
-        let mut client = Command::new(program("mariadb")?);
-        client.arg("--no-defaults");
-        mysql_family::probe(client, &["--ssl-verify-server-cert"], entry)
+        mysql_family::probe(client(entry)?)
     }
+}
+
+/// The command-line client, connected.
+pub fn client(entry: &Entry) -> Result<Command> {
+    let mut client = Command::new(program("mariadb")?);
+    client.arg("--no-defaults");
+    Ok(mysql_family::connected(client, &["--ssl-verify-server-cert"], entry))
+}
+
+/// The reader of binlogs, connected. It is in the package `mariadb-client`, which no test needs.
+pub fn binlog_tool(entry: &Entry) -> Result<Command> {
+    let mut tool = Command::new(program("mariadb-binlog")?);
+    tool.args(["--no-defaults", "--read-from-remote-server", "--raw", "--host=127.0.0.1", "--protocol=TCP"])
+        .args([format!("--port={}", entry.port), format!("--user={}", entry.user)])
+        .env("MYSQL_PWD", &entry.password);
+    Ok(tool)
 }
 
 fn program(name: &str) -> Result<PathBuf> {

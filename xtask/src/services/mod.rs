@@ -2,14 +2,14 @@
 //!
 //! A service is one file here, with a type that implements [`Service`], and one line in [`all`].
 
-mod apt;
+pub mod apt;
 mod command;
-mod files;
-mod mariadb;
+pub mod files;
+pub mod mariadb;
 mod mysql;
 mod mysql_family;
 mod private;
-mod process;
+pub mod process;
 mod state;
 mod tls;
 
@@ -22,7 +22,7 @@ use crate::Result;
 
 /// Every service there is, in the order in which they are started and printed.
 pub fn all() -> Vec<Box<dyn Service>> {
-    vec![Box::new(mariadb::MariaDb), Box::new(mysql::MySql)]
+    vec![Box::new(mariadb::TESTS), Box::new(mysql::MySql), Box::new(mariadb::BENCH)]
 }
 
 /// How one server is had. What is common to all (state, waiting, stopping, ports) is in `command`.
@@ -32,6 +32,11 @@ pub trait Service {
 
     /// The port that is taken when it is free.
     fn port(&self) -> u16;
+
+    /// Started only when it is named: the tests do not need it.
+    fn on_request(&self) -> bool {
+        false
+    }
 
     /// Installs what is missing. Quick when nothing is.
     fn install(&self, place: &Place) -> Result<()>;

@@ -46,7 +46,11 @@ impl Service for MySql {
     fn probe(&self, place: &Place, entry: &Entry) -> Result<String> {
         let mut client = loaded(&place.dist.join("root"), "usr/bin/mysql")?;
         client.push("--no-defaults".into());
-        mysql_family::probe(run::command(&client), &["--ssl-mode=VERIFY_IDENTITY"], entry)
+        mysql_family::probe(mysql_family::connected(
+            run::command(&client),
+            &["--ssl-mode=VERIFY_IDENTITY"],
+            entry,
+        ))
     }
 }
 

@@ -99,15 +99,19 @@ pub fn start(
     })
 }
 
-/// Asks for the version over a TLS connection whose certificate is verified.
-pub fn probe(mut client: Command, tls: &[&str], entry: &Entry) -> Result<String> {
+/// A command-line client that is told how to connect: over TLS, with the certificate verified.
+pub fn connected(mut client: Command, tls: &[&str], entry: &Entry) -> Command {
     client
         .args(["--host=127.0.0.1", "--protocol=TCP", "--connect-timeout=5", "--batch", "--skip-column-names"])
         .args([format!("--port={}", entry.port), format!("--user={}", entry.user)])
         .arg(format!("--ssl-ca={}", entry.ca.display()))
         .args(tls)
-        .args(["--execute", "SELECT VERSION()"])
         // In the environment, not among the arguments, which every user of the machine can list.
         .env("MYSQL_PWD", &entry.password);
-    run::output(&mut client).map(|answer| answer.trim().to_string())
+    client
+}
+
+/// Asks for the version.
+pub fn probe(mut client: Command) -> Result<String> {
+    run::output(client.args(["--execute", "SELECT VERSION()"])).map(|answer| answer.trim().to_string())
 }

@@ -17,4 +17,4 @@ pub mod task;
 pub mod worker;
 
 pub use error::{ApiError, ApiErrorKind};
-//pub use worker::{Worker, WorkerOptions};
+pub use worker::{Worker, WorkerOptions};

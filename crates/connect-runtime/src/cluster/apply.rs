@@ -24,7 +24,8 @@ pub fn apply(mut state: State, entry: Entry, offset: u64) -> State {
                 let target = target.or(current.map(|connector| connector.target)).unwrap_or_default();
                 let (tasks, tasks_version) =
                     current.map(|c| (c.tasks.clone(), c.tasks_version)).unwrap_or_default();
-                let connector = ConnectorState { kind, config, version: offset, target, tasks, tasks_version };
+                let connector =
+                    ConnectorState { kind, config, version: offset, target, tasks, tasks_version };
                 state.connectors.insert(name.clone(), connector);
                 renew(&mut state, &Work::Connector(name), offset);
             }
@@ -42,7 +43,8 @@ pub fn apply(mut state: State, entry: Entry, offset: u64) -> State {
         }
         Entry::Restart { name, scope } => restart(&mut state, &name, scope, offset),
         Entry::Report { work, epoch, worker, status } => {
-            if let Some(placed) = state.work.get_mut(&work).filter(|p| p.epoch == epoch && p.worker == worker) {
+            if let Some(placed) = state.work.get_mut(&work).filter(|p| p.epoch == epoch && p.worker == worker)
+            {
                 placed.status = status;
             }
         }
@@ -84,7 +86,7 @@ fn renew_tasks(state: &mut State, name: &str, offset: u64) {
     }
 }
 
-/// STOPPED takes the tasks away; anything else brings them back once the connector has split itself again.
+/// STOPPED takes the tasks away; they come back once the connector is started and has split itself again.
 fn set_target(state: &mut State, name: &str, target: TargetState, offset: u64) {
     let Some(connector) = state.connectors.get_mut(name) else { return };
     let was = std::mem::replace(&mut connector.target, target);
@@ -92,7 +94,8 @@ fn set_target(state: &mut State, name: &str, target: TargetState, offset: u64) {
         connector.tasks.clear();
         connector.tasks_version = 0;
     }
-    if was == TargetState::Stopped && was != target {
+    let split = connector.tasks_version == connector.version;
+    if was != TargetState::Started && target == TargetState::Started && !split {
         renew(state, &Work::Connector(name.to_owned()), offset);
     }
 }

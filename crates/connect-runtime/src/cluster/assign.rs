@@ -10,7 +10,8 @@ use super::state::{State, Work};
 /// Each piece goes to the member that scores highest for it (rendezvous hashing), so that a member that comes or goes
 /// moves only its own share.
 pub fn assign(state: &State) -> BTreeMap<Work, String> {
-    let best = |work: &Work| state.members.keys().max_by_key(|member| (score(member, work), *member)).cloned();
+    let best =
+        |work: &Work| state.members.keys().max_by_key(|member| (score(member, work), *member)).cloned();
     wanted(state).filter_map(|work| Some((best(&work)?, work))).map(|(member, work)| (work, member)).collect()
 }
 

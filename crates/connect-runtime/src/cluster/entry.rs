@@ -52,8 +52,14 @@ pub struct RestartScope {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Entry {
     /// A worker is there, or still there. `at` is its clock, for people to read: nothing is decided by it.
-    Heartbeat { worker: String, url: String, at: i64 },
-    WorkerLeft { worker: String },
+    Heartbeat {
+        worker: String,
+        url: String,
+        at: i64,
+    },
+    WorkerLeft {
+        worker: String,
+    },
     /// A connector's configuration. `replaces` is the version it was made from, 0 for none; another version than that
     /// being current refuses the entry. `None` replaces whatever is there.
     PutConnector {
@@ -64,15 +70,35 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<TargetState>,
     },
-    DeleteConnector { name: String },
-    SetTarget { name: String, target: TargetState },
+    DeleteConnector {
+        name: String,
+    },
+    SetTarget {
+        name: String,
+        target: TargetState,
+    },
     /// The tasks that a connector splits into, made from this version of its configuration.
-    TaskConfigs { name: String, version: u64, configs: Vec<Config> },
-    Restart { name: String, scope: RestartScope },
+    TaskConfigs {
+        name: String,
+        version: u64,
+        configs: Vec<Config>,
+    },
+    Restart {
+        name: String,
+        scope: RestartScope,
+    },
     /// How a piece of work is, by the worker that has it, under the epoch it has it in.
-    Report { work: Work, epoch: u64, worker: String, status: Status },
+    Report {
+        work: Work,
+        epoch: u64,
+        worker: String,
+        status: Status,
+    },
     /// All that the entries up to and including `up_to` came to.
-    Snapshot { up_to: u64, state: Box<State> },
+    Snapshot {
+        up_to: u64,
+        state: Box<State>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,7 +120,10 @@ impl fmt::Display for EntryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EntryError::Newer(version) => {
-                write!(f, "control entry of format {version}, this release reads up to {VERSION}: update this worker")
+                write!(
+                    f,
+                    "control entry of format {version}, this release reads up to {VERSION}: update this worker"
+                )
             }
             EntryError::Unreadable(why) => write!(f, "unreadable control entry: {why}"),
         }

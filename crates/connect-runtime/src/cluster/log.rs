@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmessaging::{
-    ConsumerOptions, KeyValueStore, MessageBatch, MessagingAccessPoint, Producer, ProducerOptions, PullConsumer,
-    QueuePartition, QueueSpec, Result, StartAt, StatusCode,
+    ConsumerOptions, KeyValueStore, MessageBatch, MessagingAccessPoint, Producer, ProducerOptions,
+    PullConsumer, QueuePartition, QueueSpec, Result, StartAt, StatusCode,
 };
 use tokio::sync::Mutex;
 
@@ -40,9 +40,11 @@ impl ControlLog {
             Err(error) if error.status != StatusCode::AlreadyExists => return Err(error),
             _ => {}
         }
-        let producer = access_point.producer(ProducerOptions { name: queue.to_string(), timeout: None }).await?;
+        let producer =
+            access_point.producer(ProducerOptions { name: queue.to_string(), timeout: None }).await?;
         let consumer = access_point.pull_consumer(ConsumerOptions::default()).await?;
-        let log = Arc::new(Self { queue: queue.clone(), producer: Mutex::new(producer), store: store.clone() });
+        let log =
+            Arc::new(Self { queue: queue.clone(), producer: Mutex::new(producer), store: store.clone() });
         let partition = QueuePartition { queue, partition: 0 };
         Ok((log, ControlReader { partition, consumer, store, since_snapshot: 0 }))
     }
@@ -95,7 +97,7 @@ impl ControlReader {
         let start = if state.next == 0 { StartAt::Begin } else { StartAt::Offset(state.next) };
         self.consumer.assign(&[(self.partition.clone(), start)]).await?;
         while self.consumer.position(&self.partition).unwrap_or(0) < end {
-            match self.next(state.clone(), Duration::from_secs(5)).await? {
+            match self.next(&state, Duration::from_secs(5)).await? {
                 Some(next) => state = next,
                 None => break,
             }
@@ -120,8 +122,10 @@ impl ControlReader {
     }
 
     /// Waits up to `wait` for entries and folds them onto `state`; `None` when none came.
-    pub async fn next(&mut self, mut state: State, wait: Duration) -> Result<Option<State>> {
+    /// Cancel-safe.
+    pub async fn next(&mut self, state: &State, wait: Duration) -> Result<Option<State>> {
         let Some(batch) = self.consumer.poll(1 << 20, wait).await? else { return Ok(None) };
+        let mut state = state.clone();
         for (message, offset) in batch.messages.iter().zip(&batch.offsets) {
             match message.body.map(Entry::decode) {
                 Some(Ok(entry)) => {

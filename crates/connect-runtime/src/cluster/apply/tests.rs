@@ -62,8 +62,7 @@ fn a_report_under_an_old_epoch_is_refused() {
 #[test]
 fn stop_takes_tasks_away_and_resume_starts_the_connector_anew() {
     let set = |target| Entry::SetTarget { name: "c".into(), target };
-    let state =
-        fold(vec![heartbeat("a"), put("c", None), tasks("c", 1, 1), set(TargetState::Stopped)]);
+    let state = fold(vec![heartbeat("a"), put("c", None), tasks("c", 1, 1), set(TargetState::Stopped)]);
     assert_eq!(state.tasks("c").count(), 0);
     let resumed = apply(state, set(TargetState::Started), 4);
     assert_eq!(resumed.work[&Work::Connector("c".into())].epoch, 4);
@@ -72,12 +71,8 @@ fn stop_takes_tasks_away_and_resume_starts_the_connector_anew() {
 #[test]
 fn a_restart_touches_what_it_names() {
     let scope = RestartScope { connector: false, tasks: true, task: None, only_failed: true };
-    let failed = Entry::Report {
-        work: task("c", 1),
-        epoch: 2,
-        worker: "a".into(),
-        status: Status::failed("why"),
-    };
+    let failed =
+        Entry::Report { work: task("c", 1), epoch: 2, worker: "a".into(), status: Status::failed("why") };
     let restart = Entry::Restart { name: "c".into(), scope };
     let state = fold(vec![heartbeat("a"), put("c", None), tasks("c", 1, 2), failed, restart]);
     assert_eq!(state.work[&task("c", 0)].epoch, 2);

@@ -1,5 +1,6 @@
 //! Conformance suites, ledgers and launchers: what the tests of every crate share.
 
+pub mod faults;
 pub mod child;
 pub mod collect;
 pub mod ledger;

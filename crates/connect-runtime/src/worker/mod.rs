@@ -17,6 +17,7 @@ pub use api::{
 use openmessaging::{AccessPointUrl, KeyValueStore, MessagingAccessPoint};
 use openmessaging_connector::Registry;
 pub use options::WorkerOptions;
+pub use requests::validate_config;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openmessaging_connector::config::MASK;
 use openmessaging_connector::registry::Factory;
-use openmessaging_connector::{Config, Error, PluginInfo};
+use openmessaging_connector::{Config, Error, PluginInfo, Registry};
 
 use super::Worker;
 use super::api::{Put, PutMode, Validation};
@@ -91,13 +91,7 @@ impl Worker {
     /// Everything that is wrong with a configuration for `class`. The connector's own checks (which may connect) are
     /// made only when its keys are right.
     pub async fn validate(&self, class: &str, config: &Config) -> Result<Validation, ApiError> {
-        let plugin = find_connector(self.plugins(), class)?;
-        let mut validation = validate(self.plugins(), &plugin, class, config);
-        if validation.error_count() == 0 {
-            let errors = check(plugin, config, self.inner.options.call_timeout).await;
-            add_connector_errors(&mut validation, errors);
-        }
-        Ok(validation)
+        validate_config(self.plugins(), class, config, Some(self.inner.options.call_timeout)).await
     }
 
     /// The configuration with its name, and with stored values where masked ones were sent back.
@@ -161,6 +155,26 @@ impl Worker {
 
 fn unknown(name: &str) -> ApiError {
     ApiError::not_found("connector.unknown", format!("Connector {name} not found"))
+}
+
+/// Everything that is wrong with a configuration for `class`, for which no worker is needed. The connector's own checks
+/// (which may connect) are made only when its keys are right, and only with a `limit` for them.
+///
+/// # Errors
+/// No connector is named `class`.
+pub async fn validate_config(
+    plugins: &Registry,
+    class: &str,
+    config: &Config,
+    limit: Option<Duration>,
+) -> Result<Validation, ApiError> {
+    let plugin = find_connector(plugins, class)?;
+    let mut validation = validate(plugins, &plugin, class, config);
+    if let (0, Some(limit)) = (validation.error_count(), limit) {
+        let errors = check(plugin, config, limit).await;
+        add_connector_errors(&mut validation, errors);
+    }
+    Ok(validation)
 }
 
 /// The connector's own checks, on a thread of their own and limited in time.

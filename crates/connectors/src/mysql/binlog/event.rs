@@ -321,7 +321,9 @@ mod tests {
     }
 
     fn checked() -> FormatDescription {
-        FormatDescription { checksum: true, ..FormatDescription::initial() }
+        let mut format = FormatDescription::initial();
+        format.checksum = true;
+        format
     }
 
     #[test]

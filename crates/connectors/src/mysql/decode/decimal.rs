@@ -133,7 +133,7 @@ mod tests {
         rest.as_bytes().chunks(9).for_each(|digits| group(std::str::from_utf8(digits).unwrap()));
         fraction.as_bytes().chunks(9).for_each(|digits| group(std::str::from_utf8(digits).unwrap()));
         if negative {
-            bytes.iter_mut().for_each(|byte| *byte = !*byte);
+            bytes.iter_mut().for_each(|byte: &mut u8| *byte = !*byte);
         }
         bytes[0] ^= 0x80;
         bytes

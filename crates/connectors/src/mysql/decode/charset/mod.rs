@@ -18,6 +18,12 @@ pub(super) enum Charset {
     /// As [`SingleByte`](Self::SingleByte), but some characters of ASCII are replaced.
     National(&'static [(u8, char)]),
     Foreign(&'static Encoding),
+    /// As [`Foreign`](Self::Foreign), but for some characters.
+    Patched {
+        encoding: &'static Encoding,
+        length: Length,
+        patches: &'static [tables::Patch],
+    },
     Utf16 {
         big_endian: bool,
     },
@@ -34,12 +40,15 @@ impl Charset {
             "utf16le" => Self::Utf16 { big_endian: false },
             "utf32" => Self::Utf32,
             "swe7" => Self::National(&tables::SWE7),
-            "big5" => Self::Foreign(e::BIG5),
-            "sjis" | "cp932" => Self::Foreign(e::SHIFT_JIS),
-            "ujis" | "eucjpms" => Self::Foreign(e::EUC_JP),
+            "cp932" => Self::Foreign(e::SHIFT_JIS),
             "euckr" => Self::Foreign(e::EUC_KR),
-            "gb2312" | "gbk" => Self::Foreign(e::GBK),
-            "gb18030" => Self::Foreign(e::GB18030),
+            "gbk" => Self::Foreign(e::GBK),
+            "big5" => patched(e::BIG5, two_bytes, &tables::BIG5),
+            "gb2312" => patched(e::GBK, two_bytes, &tables::GB2312),
+            "gb18030" => patched(e::GB18030, gb18030, &tables::GB18030),
+            "sjis" => patched(e::SHIFT_JIS, shift_jis, &tables::SJIS),
+            "ujis" => patched(e::EUC_JP, euc_jp, &tables::UJIS),
+            "eucjpms" => patched(e::EUC_JP, euc_jp, &tables::EUCJPMS),
             _ => Self::SingleByte(tables::single_byte(name)?),
         })
     }
@@ -60,6 +69,10 @@ impl Charset {
                 Cow::Owned(bytes.iter().map(|byte| national(*byte, replaced)).collect())
             }
             Self::Foreign(encoding) => encoding.decode_without_bom_handling(bytes).0,
+            Self::Patched { encoding, length, patches } => match ascii(bytes) {
+                Some(text) => Cow::Borrowed(text),
+                None => Cow::Owned(decode_patched(bytes, encoding, *length, patches)),
+            },
             Self::Utf16 { big_endian } => Cow::Owned(utf16(bytes, *big_endian)),
             Self::Utf32 => Cow::Owned(utf32(bytes)),
         }
@@ -95,6 +108,65 @@ fn national(byte: u8, replaced: &[(u8, char)]) -> char {
     }
 }
 
+/// How many bytes a character takes, by its first two.
+type Length = fn(u8, u8) -> usize;
+
+fn patched(encoding: &'static Encoding, length: Length, patches: &'static [tables::Patch]) -> Charset {
+    Charset::Patched { encoding, length, patches }
+}
+
+fn two_bytes(first: u8, _: u8) -> usize {
+    if first < 0x80 { 1 } else { 2 }
+}
+
+fn gb18030(first: u8, second: u8) -> usize {
+    match (first, second) {
+        (0..0x80, _) => 1,
+        (_, b'0'..=b'9') => 4,
+        _ => 2,
+    }
+}
+
+fn shift_jis(first: u8, _: u8) -> usize {
+    if matches!(first, 0x81..=0x9f | 0xe0..=0xfc) { 2 } else { 1 }
+}
+
+fn euc_jp(first: u8, _: u8) -> usize {
+    match first {
+        0x8f => 3,
+        0x8e | 0xa1.. => 2,
+        _ => 1,
+    }
+}
+
+/// Decodes as far as there is nothing to patch, then the patched character, and so on.
+fn decode_patched(
+    bytes: &[u8],
+    encoding: &'static Encoding,
+    length: Length,
+    patches: &[tables::Patch],
+) -> String {
+    let mut text = String::with_capacity(bytes.len() * 3 / 2);
+    let (mut plain, mut at) = (0, 0);
+    while at < bytes.len() {
+        let end = bytes.len().min(at + length(bytes[at], bytes.get(at + 1).copied().unwrap_or(0)));
+        let code = bytes[at..end].iter().fold(0, |code, byte| code << 8 | u32::from(*byte));
+        if let Some(character) = patch(code, patches) {
+            text.push_str(&encoding.decode_without_bom_handling(&bytes[plain..at]).0);
+            text.push(character);
+            plain = end;
+        }
+        at = end;
+    }
+    text.push_str(&encoding.decode_without_bom_handling(&bytes[plain..]).0);
+    text
+}
+
+fn patch(code: u32, patches: &[tables::Patch]) -> Option<char> {
+    let (first, last, character) = patches.get(patches.partition_point(|(_, last, _)| *last < code))?;
+    (*first..=*last).contains(&code).then(|| char::from_u32(character + (code - first)))?
+}
+
 fn utf16(bytes: &[u8], big_endian: bool) -> String {
     let (units, rest) = bytes.as_chunks::<2>();
     let units = units
@@ -117,4 +189,79 @@ fn utf32(bytes: &[u8]) -> String {
         text.push(char::REPLACEMENT_CHARACTER);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [&str; 43] = [
+        "armscii8", "ascii", "big5", "binary", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852",
+        "cp866", "cp932", "dec8", "eucjpms", "euckr", "gb18030", "gb2312", "gbk", "geostd8", "greek",
+        "hebrew", "hp8", "keybcs2", "koi8r", "koi8u", "latin1", "latin2", "latin5", "latin7", "macce",
+        "macroman", "sjis", "swe7", "tis620", "ucs2", "ujis", "utf16", "utf16le", "utf32", "utf8", "utf8mb3",
+        "utf8mb4", "binary",
+    ];
+
+    #[test]
+    fn every_character_set_of_the_servers_is_known() {
+        for name in ALL {
+            assert!(is_known_charset(name), "{name}");
+        }
+        assert!(!is_known_charset("klingon"));
+    }
+
+    #[test]
+    fn text_in_each_family() {
+        for (charset, bytes, text) in [
+            ("latin1", &b"\xe9\x80\x81"[..], "é€\u{81}"),
+            ("cp850", b"\x82", "é"),
+            ("koi8r", b"\xf0\xf2", "ПР"),
+            ("swe7", b"\x5b\x7b", "Ää"),
+            ("gbk", b"\xc4\xe3", "你"),
+            ("sjis", b"a\x81\x5f\x82\xa0", "a\\あ"),
+            ("cp932", b"\x81\x5f", "＼"),
+            ("ujis", b"\xa4\xa2\xf5\xa1", "あ\u{e000}"),
+            ("eucjpms", b"\x8f\xf3\xf3", "ⅰ"),
+            ("big5", b"\xa7\x41\xc6\xa1", "你ヾ"),
+            ("gb18030", b"\x81\x30\x81\x30", "\u{80}"),
+            ("ucs2", b"\0a\x4f\x60", "a你"),
+            ("utf16le", b"\x3d\xd8\0\xde", "😀"),
+            ("utf32", b"\0\x01\xf6\0", "😀"),
+            ("utf8mb4", "😀".as_bytes(), "😀"),
+        ] {
+            assert_eq!(decode_text(charset, bytes), text, "{charset}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_character_is_replaced() {
+        for (charset, bytes) in [
+            ("utf8mb4", &b"a\xff"[..]),
+            ("utf16", b"\0a\xd8\0"),
+            ("ucs2", b"\0a\0"),
+            ("utf32", b"\0\0\0a\xff\0\0\0"),
+            ("gbk", b"a\xff"),
+            ("greek", b"a\xff"),
+            ("ujis", b"a\x8f"),
+        ] {
+            assert_eq!(decode_text(charset, bytes), "a\u{fffd}", "{charset}");
+        }
+    }
+
+    #[test]
+    fn ascii_and_utf8_are_borrowed() {
+        for charset in ["utf8mb4", "latin1", "gbk", "sjis"] {
+            assert!(matches!(decode_text(charset, b"plain"), Cow::Borrowed("plain")), "{charset}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_text(bytes in proptest::collection::vec(any::<u8>(), 0..40), index in 0..ALL.len()) {
+            decode_text(ALL[index], &bytes);
+        }
+    }
 }

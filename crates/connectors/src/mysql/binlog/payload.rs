@@ -1,6 +1,6 @@
 //! MySQL's transaction payload event: a whole transaction, compressed (`binlog_transaction_compression=ON`).
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use openmessaging_connector::Result;
 
@@ -68,10 +68,20 @@ impl<'a> TransactionPayload<'a> {
     /// # Errors
     /// The stream's header is broken.
     pub fn events(&self) -> Result<PayloadEvents<'a>> {
-        let stream: Box<dyn Read + Send + 'a> = match self.compression {
-            PayloadCompression::None => Box::new(self.payload),
+        self.events_of(self.payload)
+    }
+
+    /// As [`events`](Self::events), with a copy of the compressed bytes, so that they can be kept while other events of the
+    /// stream are read.
+    pub fn owned_events(&self) -> Result<PayloadEvents<'static>> {
+        self.events_of(std::io::Cursor::new(self.payload.to_vec()))
+    }
+
+    fn events_of<'b>(&self, payload: impl BufRead + Send + 'b) -> Result<PayloadEvents<'b>> {
+        let stream: Box<dyn Read + Send + 'b> = match self.compression {
+            PayloadCompression::None => Box::new(payload),
             PayloadCompression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(self.payload)
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(payload)
                     .map_err(|error| malformed(format!("transaction payload event: {error}")))?;
                 decoder
                     .window_log_max(MAX_WINDOW_LOG)

@@ -41,7 +41,7 @@ impl TableMap<'_> {
             if let Some(column) =
                 known.and_then(|table| table.columns.iter().find(|column| column.name == name))
             {
-                refine(&mut kind, &column.kind);
+                refine(&mut kind, ty, &column.kind);
             }
             columns.push(Column { name, kind, nullable: self.nullable().get(index) });
         }
@@ -140,7 +140,11 @@ impl Groups {
                 Kind::Decimal { precision: u32::from(ty.meta & 0xff), scale: u32::from(ty.meta >> 8) }
             }
             code::BIT => Kind::Bit { length: u32::from(ty.meta & 0xff) + 8 * u32::from(ty.meta >> 8) },
-            code::YEAR => Kind::Year,
+            // The servers count YEAR with the numbers.
+            code::YEAR => {
+                unsigned();
+                Kind::Year
+            }
             code::DATE | code::NEWDATE => Kind::Date,
             code::TIME => Kind::Time { fsp: 0 },
             code::DATETIME => Kind::DateTime { fsp: 0 },
@@ -214,16 +218,19 @@ fn geometry_name(subtype: Option<u64>) -> &'static str {
 }
 
 /// Takes from the tracked column what the log stores as something else.
-fn refine(kind: &mut Kind, known: &Kind) {
-    let same_storage = matches!(
-        (&*kind, known),
-        (Kind::Binary { length: 16 }, Kind::Uuid)
-            | (Kind::Binary { length: 16 }, Kind::Inet { bytes: 16 })
-            | (Kind::Binary { length: 4 }, Kind::Inet { bytes: 4 })
-            | (Kind::Text { type_name: "LONGTEXT", .. }, Kind::Json)
-    );
-    if same_storage {
+fn refine(kind: &mut Kind, ty: &ColumnType, known: &Kind) {
+    if stored_as_other(ty, kind, known) {
         *kind = known.clone();
+    }
+}
+
+/// MariaDB logs UUID, INET4 and INET6 as CHAR or BINARY of their width, and JSON as LONGTEXT.
+fn stored_as_other(ty: &ColumnType, logged: &Kind, known: &Kind) -> bool {
+    match known {
+        Kind::Uuid => ty.code == code::STRING && ty.meta == 16,
+        Kind::Inet { bytes } => ty.code == code::STRING && ty.meta == u16::from(*bytes),
+        Kind::Json => matches!(logged, Kind::Text { type_name: "LONGTEXT", .. }),
+        _ => false,
     }
 }
 
@@ -258,13 +265,13 @@ fn agrees(ty: &ColumnType, logged: &Kind, known: &Kind, has: Has) -> bool {
         (Text { charset: a, .. }, Text { charset: b, .. }) => {
             same_text(ty, known) && (!has.charsets || canonical(a) == canonical(b))
         }
-        (Text { .. } | Bytes { .. } | Binary { .. }, Text { .. } | Bytes { .. } | Binary { .. }) => {
-            !has.charsets && same_text(ty, known)
+        (Bytes { .. }, Bytes { .. }) => same_text(ty, known),
+        (Text { .. }, Bytes { .. }) => !has.charsets && same_text(ty, known),
+        (Text { .. }, Binary { length }) => {
+            !has.charsets && same_text(ty, known) && u32::from(ty.meta) == *length
         }
-        (Binary { length: 16 }, Uuid) | (Text { type_name: "LONGTEXT", .. }, Json) => true,
-        (Text { type_name: "CHAR", .. }, Uuid) => ty.meta == 16 && !has.charsets,
-        (Binary { length }, Inet { bytes }) => *length == u32::from(*bytes),
-        (Text { type_name: "CHAR", .. }, Inet { bytes }) => ty.meta == u16::from(*bytes) && !has.charsets,
+        (logged, Uuid | Inet { .. }) => stored_as_other(ty, logged, known),
+        (Text { .. }, Json) => stored_as_other(ty, logged, known),
         (a, b) => a == b,
     }
 }

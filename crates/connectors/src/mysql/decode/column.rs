@@ -111,7 +111,7 @@ enum Decoder {
     Set(Arc<[Arc<str>]>),
     Json,
     Uuid,
-    Inet,
+    Inet(u8),
     Null,
 }
 
@@ -166,7 +166,7 @@ impl ColumnPlan {
             Kind::Json if ty.code != code::JSON => text("utf8mb4")?,
             Kind::Json => Decoder::Json,
             Kind::Uuid => Decoder::Uuid,
-            Kind::Inet { .. } => Decoder::Inet,
+            Kind::Inet { bytes } => Decoder::Inet(*bytes),
         };
         // MariaDB's old temporal formats keep fractions without telling how many digits.
         if let Decoder::Temporal(form) = &decoder
@@ -246,8 +246,14 @@ impl ColumnPlan {
                 let text = String::from_utf8_lossy(&scratch.bytes);
                 visitor.scalar(Scalar::Str(&text));
             }
-            Decoder::Uuid => visitor.scalar(Scalar::Str(&uuid::mariadb_uuid_text(bytes))),
-            Decoder::Inet => visitor.scalar(Scalar::Str(&uuid::inet_text(bytes).ok_or("it is no address")?)),
+            Decoder::Uuid => {
+                let text = uuid::mariadb_uuid_text(bytes).ok_or("it is no UUID")?;
+                visitor.scalar(Scalar::Str(&text));
+            }
+            Decoder::Inet(width) => {
+                let text = uuid::inet_text(bytes, *width).ok_or("it is no address")?;
+                visitor.scalar(Scalar::Str(&text));
+            }
             Decoder::Null => visitor.scalar(Scalar::Null),
         }
         Ok(())

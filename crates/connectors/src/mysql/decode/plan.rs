@@ -54,6 +54,15 @@ impl Spans {
         self.at.get(column) == Some(&Span::Null)
     }
 
+    /// The bytes of a column's value as they are in the event; `None` where it is absent, null, or put together. Two
+    /// images of one event have the same value where they have the same bytes.
+    pub fn stored<'d>(&self, data: &'d [u8], column: usize) -> Option<&'d [u8]> {
+        match self.at.get(column) {
+            Some(&Span::At { start, end }) => data.get(start as usize..end as usize),
+            _ => None,
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.at.clear();
         self.rendered.clear();

@@ -1,0 +1,197 @@
+//! What an encoder derives from a schema and keeps by the schema's pointer: escaped names, kinds, where a value's parts
+//! are described.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use openmessaging_connector::{Schema, Type};
+
+use super::kind::Kind;
+use super::writer::{Format, Keys, Null, encode_default};
+
+/// When the plans hold more than this they are dropped and made again as needed: a source of ten thousand tables
+/// pays for it now and then, and memory stays bounded.
+const MAX_BYTES: usize = 8 << 20;
+
+/// Index of a node; [`ANY`] describes nothing.
+pub(in crate::converter) type NodeId = u32;
+
+/// The node of values without schema.
+pub(in crate::converter) const ANY: NodeId = 0;
+
+#[derive(Debug)]
+pub(in crate::converter) enum Node {
+    Any,
+    Struct(StructPlan),
+    Array { element: Slot },
+    Map { form: Keys, key: Slot, value: Slot },
+}
+
+/// How one value is written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::converter) struct Slot {
+    pub kind: Kind,
+    pub node: NodeId,
+}
+
+impl Slot {
+    pub const ANY: Slot = Slot { kind: Kind::Any, node: ANY };
+}
+
+#[derive(Debug)]
+pub(in crate::converter) struct StructPlan {
+    pub schema: Arc<Schema>,
+    pub members: Vec<Member>,
+    /// `,"name":` of all members, one behind the other.
+    names: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(in crate::converter) struct Member {
+    pub slot: Slot,
+    pub null: Null,
+    start: u32,
+    end: u32,
+}
+
+impl StructPlan {
+    /// `,"name":`, without the comma for the first one.
+    #[inline]
+    pub fn name(&self, member: &Member, first: bool) -> &[u8] {
+        self.names.get(member.start as usize + usize::from(first)..member.end as usize).unwrap_or_default()
+    }
+}
+
+/// A top-level schema with the text that stands before each of its values.
+#[derive(Debug)]
+pub(in crate::converter) struct Root {
+    pub schema: Arc<Schema>,
+    pub slot: Slot,
+    pub header: Vec<u8>,
+}
+
+/// All plans of one encoder.
+#[derive(Debug)]
+pub(in crate::converter) struct Plans {
+    nodes: Vec<Node>,
+    by_schema: ByPointer<NodeId>,
+    roots: ByPointer<Root>,
+    held: Vec<Arc<Schema>>,
+    bytes: usize,
+}
+
+impl Plans {
+    pub fn new() -> Self {
+        Self {
+            nodes: vec![Node::Any],
+            by_schema: HashMap::default(),
+            roots: HashMap::default(),
+            held: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Drops everything when it has grown too large. Only between values: node ids do not survive it.
+    pub fn trim(&mut self) {
+        if self.bytes > MAX_BYTES {
+            *self = Self::new();
+        }
+    }
+
+    #[inline]
+    pub fn node(&self, id: NodeId) -> &Node {
+        self.nodes.get(id as usize).unwrap_or(&Node::Any)
+    }
+
+    pub fn root<F: Format>(&mut self, schema: &Arc<Schema>, format: &F) -> &Root {
+        let pointer = Arc::as_ptr(schema) as usize;
+        if !self.roots.contains_key(&pointer) {
+            let slot = self.slot(schema, format);
+            let mut header = Vec::new();
+            format.header(Some(schema), &mut header);
+            self.bytes += header.len() + 128;
+            self.roots.insert(pointer, Root { schema: schema.clone(), slot, header });
+        }
+        &self.roots[&pointer]
+    }
+
+    pub fn slot<F: Format>(&mut self, schema: &Arc<Schema>, format: &F) -> Slot {
+        let kind = Kind::of(schema);
+        let node = match &schema.ty {
+            // a geometry is a scalar, whatever type it is declared with
+            Type::Struct(_) | Type::Array(_) | Type::Map(..) if kind == Kind::Any => {
+                self.compile(schema, format)
+            }
+            _ => ANY,
+        };
+        Slot { kind, node }
+    }
+
+    /// The node of a struct, an array or a map.
+    pub fn compile<F: Format>(&mut self, schema: &Arc<Schema>, format: &F) -> NodeId {
+        let pointer = Arc::as_ptr(schema) as usize;
+        if let Some(id) = self.by_schema.get(&pointer) {
+            return *id;
+        }
+        let node = match &schema.ty {
+            Type::Array(element) => Node::Array { element: self.slot(element, format) },
+            Type::Map(key, value) => {
+                let form = format.keys(Some(key));
+                Node::Map { form, key: self.slot(key, format), value: self.slot(value, format) }
+            }
+            _ => self.structure(schema, format),
+        };
+        let id = self.nodes.len() as NodeId;
+        self.nodes.push(node);
+        self.bytes += 256;
+        self.held.push(schema.clone());
+        self.by_schema.insert(pointer, id);
+        id
+    }
+
+    fn structure<F: Format>(&mut self, schema: &Arc<Schema>, format: &F) -> Node {
+        let fields = schema.fields();
+        let mut names = Vec::new();
+        let mut members = Vec::with_capacity(fields.len());
+        for field in fields {
+            let start = names.len() as u32;
+            names.push(b',');
+            format.string(&mut names, &field.name);
+            names.push(b':');
+            let end = names.len() as u32;
+            let null = match format.null(&field.schema) {
+                Null::Default(_) => Null::Default(encode_default(format, &field.schema)),
+                null => null,
+            };
+            members.push(Member { slot: self.slot(&field.schema, format), null, start, end });
+        }
+        self.bytes += names.len() + members.len() * size_of::<Member>();
+        Node::Struct(StructPlan { schema: schema.clone(), members, names })
+    }
+}
+
+/// A map by the address of a schema, which is held as long as the entry is.
+pub(in crate::converter) type ByPointer<T> = HashMap<usize, T, BuildHasherDefault<PointerHasher>>;
+
+/// Spreads addresses, which are all multiples of a power of two. Nobody from outside chooses them.
+#[derive(Debug, Default, Clone, Copy)]
+pub(in crate::converter) struct PointerHasher(u64);
+
+impl Hasher for PointerHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    #[inline]
+    fn write_usize(&mut self, value: usize) {
+        let mixed = (self.0 ^ value as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}

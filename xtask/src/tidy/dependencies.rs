@@ -13,7 +13,11 @@ const ALLOWED: &[Rule] = &[
     ("drivers", &["openmessaging"], &[]),
     ("connectors", &["openmessaging-connector"], &["drivers"]),
     ("connect-runtime", &["openmessaging", "openmessaging-connector"], &["drivers"]),
-    ("connect-rest", &["connect-runtime", "openmessaging", "openmessaging-connector"], &["drivers"]),
+    (
+        "connect-rest",
+        &["connect-runtime", "openmessaging", "openmessaging-connector"],
+        &["connectors", "drivers"],
+    ),
     ("testkit", &["openmessaging", "openmessaging-connector"], &[]),
     (
         "cli",

@@ -122,15 +122,21 @@ struct Drain<'a> {
 impl Drain<'_> {
     async fn run(&mut self, task: &mut dyn SinkTask, backoff: &mut Duration) -> Result<()> {
         let mut target = self.spec.target.clone();
+        let mut was_paused = false;
         loop {
             if self.spec.stop.is_cancelled() {
                 return Ok(());
             }
-            if *target.borrow_and_update() != TargetState::Started {
+            let paused = *target.borrow_and_update() != TargetState::Started;
+            if paused != was_paused {
+                was_paused = paused;
+                self.spec.report_running();
+            }
+            if paused {
                 self.flush(task).await?;
                 tokio::select! {
                     () = self.spec.stop.cancelled() => return Ok(()),
-                    _ = target.changed() => self.spec.report_running(),
+                    _ = target.changed() => {}
                 }
                 continue;
             }
@@ -143,7 +149,7 @@ impl Drain<'_> {
             let wait = POLL_WAIT.min(self.flush_every);
             let batch = tokio::select! {
                 () = self.spec.stop.cancelled() => return Ok(()),
-                _ = target.changed() => { self.spec.report_running(); continue }
+                _ = target.changed() => continue,
                 batch = next(&mut *self.consumer, self.batch_bytes, wait, self.assigned.is_empty()) => batch?,
             };
             if let Some(batch) = batch {

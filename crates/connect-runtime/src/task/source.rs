@@ -131,11 +131,16 @@ impl Stream<'_> {
     async fn run(&mut self, task: &mut dyn SourceTask, backoff: &mut Duration) -> Result<()> {
         let mut finished = false;
         let mut target = self.spec.target.clone();
+        let mut was_paused = false;
         loop {
             if self.spec.stop.is_cancelled() {
                 return Ok(());
             }
             let paused = *target.borrow_and_update() != TargetState::Started;
+            if paused != was_paused {
+                was_paused = paused;
+                self.spec.report_running();
+            }
             if paused || finished || self.flight.bytes() >= self.in_flight {
                 self.wait(&mut target).await?;
                 continue;
@@ -198,7 +203,7 @@ impl Stream<'_> {
             permit = memory.acquire_many_owned(kib) => return Ok(permit.ok()),
             () = self.spec.stop.cancelled() => {}
             report = self.flight.next_report() => self.flight.take_in(report).await?,
-            _ = target.changed() => self.spec.report_running(),
+            _ = target.changed() => {}
         }
         Ok(None)
     }
@@ -209,10 +214,7 @@ impl Stream<'_> {
         tokio::select! {
             () = self.spec.stop.cancelled() => Ok(()),
             report = self.flight.next_report() => self.flight.take_in(report).await,
-            _ = target.changed() => {
-                self.spec.report_running();
-                Ok(())
-            }
+            _ = target.changed() => Ok(()),
             () = tokio::time::sleep_until(due.into()), if self.flight.has_durable() => self.commit_if_due().await,
         }
     }

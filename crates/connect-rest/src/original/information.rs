@@ -21,7 +21,7 @@ struct Configs<'c> {
 }
 
 /// The workers that are alive, each with its latest heartbeat in milliseconds since the epoch.
-#[utoipa::path(get, path = "/getClusterInfo", tag = "Original runtime", responses(
+#[utoipa::path(get, operation_id = "getClusterInfo", path = "/getClusterInfo", tag = "Original runtime", responses(
     (status = 200, description = "`{\"workerId\": epochMs}`", body = String, content_type = "text/plain"),
 ))]
 pub async fn cluster_info(State(app): State<Arc<App>>) -> Response {
@@ -32,7 +32,7 @@ pub async fn cluster_info(State(app): State<Arc<App>>) -> Response {
 }
 
 /// The configurations of all connectors and tasks, secrets masked.
-#[utoipa::path(get, path = "/getConfigInfo", tag = "Original runtime", responses(
+#[utoipa::path(get, operation_id = "getConfigInfo", path = "/getConfigInfo", tag = "Original runtime", responses(
     (status = 200, description = "`ConnectorConfigs:{...}`, `TaskConfigs:{...}`", body = String, content_type = "text/plain"),
 ))]
 pub async fn config_info(State(app): State<Arc<App>>) -> Response {
@@ -61,7 +61,7 @@ fn config_text(connectors: &BTreeMap<String, Config>, tasks: &BTreeMap<String, V
 }
 
 /// The connectors and tasks that this worker runs, with their configurations, secrets masked.
-#[utoipa::path(get, path = "/getAllocatedInfo", tag = "Original runtime", responses(
+#[utoipa::path(get, operation_id = "getAllocatedInfo", path = "/getAllocatedInfo", tag = "Original runtime", responses(
     (status = 200, description = "`working connectors:`, `working tasks:`", body = String, content_type = "text/plain"),
 ))]
 pub async fn allocated_info(State(app): State<Arc<App>>) -> Response {

@@ -13,7 +13,7 @@ use crate::extract::Params;
 
 /// Deletes a connector, as the original runtime has it: `success`, also where there is none of that name, or `failed`.
 /// Kafka Connect's `PUT` here only stops it.
-#[utoipa::path(get, path = "/connectors/{name}/stop", tag = "Original runtime", params(("name" = String, Path)), responses(
+#[utoipa::path(get, operation_id = "deleteConnectorOverGet", path = "/connectors/{name}/stop", tag = "Original runtime", params(("name" = String, Path)), responses(
     (status = 200, description = "`success` or `failed`", body = String, content_type = "text/plain"),
     (status = 403, description = "Sent by a page of another site, or switched off"),
 ))]

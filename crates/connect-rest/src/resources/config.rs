@@ -19,7 +19,7 @@ use crate::error::{ErrorBody, Result};
 use crate::extract::{JsonBody, Params};
 
 /// A connector's configuration: secrets masked, references to secrets unresolved.
-#[utoipa::path(get, path = "/connectors/{name}/config", tag = "Connectors", params(("name" = String, Path)), responses(
+#[utoipa::path(get, operation_id = "getConnectorConfig", path = "/connectors/{name}/config", tag = "Connectors", params(("name" = String, Path)), responses(
     (status = 200, body = std::collections::BTreeMap<String, String>),
     (status = 404, body = ErrorBody),
 ))]
@@ -28,7 +28,7 @@ pub async fn get(State(app): State<Arc<App>>, Params(name): Params<String>) -> R
 }
 
 /// Creates a connector or replaces its configuration. A masked secret that is sent back keeps what is stored.
-#[utoipa::path(put, path = "/connectors/{name}/config", tag = "Connectors",
+#[utoipa::path(put, operation_id = "putConnectorConfig", path = "/connectors/{name}/config", tag = "Connectors",
     params(("name" = String, Path)),
     request_body = std::collections::BTreeMap<String, String>,
     responses(

@@ -18,7 +18,7 @@ use crate::original;
 ///
 /// With `config`, as the original runtime has it: creates the connector, or replaces its configuration, and answers in
 /// plain text. `success`, or what is wrong.
-#[utoipa::path(get, path = "/connectors/{name}", tag = "Connectors",
+#[utoipa::path(get, operation_id = "getConnector", path = "/connectors/{name}", tag = "Connectors",
     params(
         ("name" = String, Path),
         ("config" = Option<String>, Query, description = "The original's creation over GET: a JSON object of strings"),
@@ -48,7 +48,7 @@ pub async fn get(
 }
 
 /// Deletes a connector. Its queues and positions stay.
-#[utoipa::path(delete, path = "/connectors/{name}", tag = "Connectors", params(("name" = String, Path)), responses(
+#[utoipa::path(delete, operation_id = "deleteConnector", path = "/connectors/{name}", tag = "Connectors", params(("name" = String, Path)), responses(
     (status = 204),
     (status = 404, body = ErrorBody),
 ))]

@@ -32,7 +32,7 @@ pub struct CreateConnector {
 }
 
 /// The names of all connectors, or with `expand` an object of names and what was asked for.
-#[utoipa::path(get, path = "/connectors", tag = "Connectors",
+#[utoipa::path(get, operation_id = "listConnectors", path = "/connectors", tag = "Connectors",
     params(("expand" = Option<Vec<String>>, Query, description = "`info` or `status`; may be repeated. Others are ignored.")),
     responses((status = 200, description = "Names; with `expand` an object of names and `info`, `status`", body = Vec<String>)))]
 pub async fn list(State(app): State<Arc<App>>, pairs: Pairs) -> Response {
@@ -62,7 +62,7 @@ fn expand(app: &App, pairs: &Pairs, name: String) -> (String, IndexMap<&'static 
 }
 
 /// Creates a connector.
-#[utoipa::path(post, path = "/connectors", tag = "Connectors", request_body = CreateConnector, responses(
+#[utoipa::path(post, operation_id = "createConnector", path = "/connectors", tag = "Connectors", request_body = CreateConnector, responses(
     (status = 201, description = "Created; `Location` is its address", body = ConnectorInfo),
     (status = 400, description = "The request or the configuration is wrong", body = ErrorBody),
     (status = 409, description = "A connector of that name exists", body = ErrorBody),

@@ -24,7 +24,7 @@ pub struct Health {
 }
 
 /// Whether the worker works: whether what it writes to the broker comes back.
-#[utoipa::path(get, path = "/health", tag = "Worker", responses(
+#[utoipa::path(get, operation_id = "getHealth", path = "/health", tag = "Worker", responses(
     (status = 200, body = Health),
     (status = 500, description = "Unhealthy", body = Health),
     (status = 503, description = "Starting", body = Health),
@@ -34,7 +34,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
 }
 
 /// As `/health`, for load balancers and orchestrators that ask whether requests may be sent here.
-#[utoipa::path(get, path = "/ready", tag = "Worker", responses(
+#[utoipa::path(get, operation_id = "getReady", path = "/ready", tag = "Worker", responses(
     (status = 200, body = Health),
     (status = 500, description = "Unhealthy", body = Health),
     (status = 503, description = "Starting or stopping", body = Health),

@@ -12,7 +12,7 @@ use crate::error::{ErrorBody, Result};
 use crate::extract::{NoBody, Params};
 
 /// Pauses a connector: its tasks stay where they are and do nothing.
-#[utoipa::path(put, path = "/connectors/{name}/pause", tag = "Connectors", params(("name" = String, Path)), responses(
+#[utoipa::path(put, operation_id = "pauseConnector", path = "/connectors/{name}/pause", tag = "Connectors", params(("name" = String, Path)), responses(
     (status = 202, description = "Taken; the status will say PAUSED"),
     (status = 404, body = ErrorBody),
 ))]
@@ -27,7 +27,7 @@ pub async fn pause(
 }
 
 /// Lets a paused or stopped connector go on.
-#[utoipa::path(put, path = "/connectors/{name}/resume", tag = "Connectors", params(("name" = String, Path)), responses(
+#[utoipa::path(put, operation_id = "resumeConnector", path = "/connectors/{name}/resume", tag = "Connectors", params(("name" = String, Path)), responses(
     (status = 202, description = "Taken; the status will say RUNNING"),
     (status = 404, body = ErrorBody),
 ))]
@@ -42,7 +42,7 @@ pub async fn resume(
 }
 
 /// Stops a connector: its tasks end, its configuration and positions stay.
-#[utoipa::path(put, path = "/connectors/{name}/stop", tag = "Connectors", params(("name" = String, Path)), responses(
+#[utoipa::path(put, operation_id = "stopConnector", path = "/connectors/{name}/stop", tag = "Connectors", params(("name" = String, Path)), responses(
     (status = 204, description = "Taken; the status will say STOPPED"),
     (status = 404, body = ErrorBody),
 ))]

@@ -25,7 +25,7 @@ use crate::tap::{Tap, TapOptions};
 /// "offset", "timestamp", "key", "headers", "value"}`. Bytes that are not UTF-8 are `{"base64": "..."}`. The stream ends
 /// at `limit` or `timeout`, or when the worker stops; without them it goes on. Where the broker fails on the way the last
 /// line is `{"error": {"code", "message"}}`.
-#[utoipa::path(get, path = "/queues/{queue}/messages", tag = "Queues",
+#[utoipa::path(get, operation_id = "streamMessages", path = "/queues/{queue}/messages", tag = "Queues",
     params(
         ("queue" = String, Path),
         ("from" = Option<String>, Query, description = "`begin`, or `end`: only what is sent from now on. Without it `begin`"),

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::router::openapi_json;
 
 /// This document (OpenAPI 3.1).
-#[utoipa::path(get, path = "/openapi.json", tag = "Worker", responses((status = 200, description = "OpenAPI 3.1 document")))]
+#[utoipa::path(get, operation_id = "getOpenApi", path = "/openapi.json", tag = "Worker", responses((status = 200, description = "OpenAPI 3.1 document")))]
 pub async fn document() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(openapi_json);
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()

@@ -83,7 +83,7 @@ impl KeyInfo {
 }
 
 /// The plugins of this worker: sinks, sources and, with `connectorsOnly=false`, converters; by class name.
-#[utoipa::path(get, path = "/connector-plugins", tag = "Plugins",
+#[utoipa::path(get, operation_id = "listPlugins", path = "/connector-plugins", tag = "Plugins",
     params(("connectorsOnly" = Option<bool>, Query, description = "Without it true")),
     responses((status = 200, body = Vec<Plugin>)))]
 pub async fn list(State(app): State<Arc<App>>, pairs: Pairs) -> Json<Vec<Plugin>> {
@@ -101,7 +101,7 @@ pub async fn list(State(app): State<Arc<App>>, pairs: Pairs) -> Json<Vec<Plugin>
 }
 
 /// A plugin's keys; for a connector its own and then those that the runtime gives to every one.
-#[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "Plugins",
+#[utoipa::path(get, operation_id = "getPluginConfig", path = "/connector-plugins/{plugin}/config", tag = "Plugins",
     params(("plugin" = String, Path, description = "Full class name, simple name or alias")),
     responses((status = 200, body = Vec<KeyInfo>), (status = 404, body = ErrorBody)))]
 pub async fn config(State(app): State<Arc<App>>, Params(name): Params<String>) -> Result<Json<Vec<KeyInfo>>> {

@@ -60,7 +60,7 @@ impl From<QueueDescription> for Queue {
 }
 
 /// The names of the queues, in order. Those that belong to worker groups are left out.
-#[utoipa::path(get, path = "/queues", tag = "Queues", responses((status = 200, body = Vec<String>)))]
+#[utoipa::path(get, operation_id = "listQueues", path = "/queues", tag = "Queues", responses((status = 200, body = Vec<String>)))]
 pub async fn list(State(app): State<Arc<App>>, deadline: Deadline) -> Result<Json<Vec<String>>> {
     let resources = app.worker.access_point().resources();
     let stage = || "listing the broker's queues".to_owned();
@@ -70,7 +70,7 @@ pub async fn list(State(app): State<Arc<App>>, deadline: Deadline) -> Result<Jso
 }
 
 /// Creates a queue.
-#[utoipa::path(post, path = "/queues", tag = "Queues", request_body = NewQueue, responses(
+#[utoipa::path(post, operation_id = "createQueue", path = "/queues", tag = "Queues", request_body = NewQueue, responses(
     (status = 201, body = Queue),
     (status = 400, body = ErrorBody),
     (status = 409, description = "There is one of that name", body = ErrorBody),
@@ -103,7 +103,7 @@ pub async fn create(
 }
 
 /// A queue with the offsets of its partitions.
-#[utoipa::path(get, path = "/queues/{queue}", tag = "Queues", params(("queue" = String, Path)), responses(
+#[utoipa::path(get, operation_id = "getQueue", path = "/queues/{queue}", tag = "Queues", params(("queue" = String, Path)), responses(
     (status = 200, body = Queue),
     (status = 404, body = ErrorBody),
 ))]
@@ -119,7 +119,7 @@ pub async fn get(
 }
 
 /// Deletes a queue with its messages.
-#[utoipa::path(delete, path = "/queues/{queue}", tag = "Queues", params(("queue" = String, Path)), responses(
+#[utoipa::path(delete, operation_id = "deleteQueue", path = "/queues/{queue}", tag = "Queues", params(("queue" = String, Path)), responses(
     (status = 204),
     (status = 403, description = "It belongs to a worker group", body = ErrorBody),
     (status = 404, body = ErrorBody),

@@ -18,7 +18,7 @@ use crate::extract::{NoBody, Pairs, Params};
 
 /// Restarts a connector, and with `includeTasks` its tasks; with `onlyFailed` only what is FAILED of them. What is paused
 /// or stopped stays so.
-#[utoipa::path(post, path = "/connectors/{name}/restart", tag = "Connectors",
+#[utoipa::path(post, operation_id = "restartConnector", path = "/connectors/{name}/restart", tag = "Connectors",
     params(
         ("name" = String, Path),
         ("includeTasks" = Option<bool>, Query),
@@ -53,7 +53,7 @@ pub async fn connector(
 }
 
 /// Restarts one task.
-#[utoipa::path(post, path = "/connectors/{name}/tasks/{task}/restart", tag = "Tasks",
+#[utoipa::path(post, operation_id = "restartTask", path = "/connectors/{name}/tasks/{task}/restart", tag = "Tasks",
     params(("name" = String, Path), ("task" = u32, Path)),
     responses(
         (status = 204),

@@ -25,7 +25,7 @@ pub struct ServerInfo {
 }
 
 /// The worker's versions and its group.
-#[utoipa::path(get, path = "/", tag = "Worker", responses((status = 200, body = ServerInfo)))]
+#[utoipa::path(get, operation_id = "getServerInfo", path = "/", tag = "Worker", responses((status = 200, body = ServerInfo)))]
 pub async fn info(State(app): State<Arc<App>>) -> Json<ServerInfo> {
     let info = app.worker.info();
     Json(ServerInfo {

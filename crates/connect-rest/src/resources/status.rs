@@ -11,7 +11,7 @@ use crate::error::{ErrorBody, RestError, Result};
 use crate::extract::Params;
 
 /// How a connector and its tasks are.
-#[utoipa::path(get, path = "/connectors/{name}/status", tag = "Connectors", params(("name" = String, Path)), responses(
+#[utoipa::path(get, operation_id = "getConnectorStatus", path = "/connectors/{name}/status", tag = "Connectors", params(("name" = String, Path)), responses(
     (status = 200, body = ConnectorStatus),
     (status = 404, body = ErrorBody),
 ))]

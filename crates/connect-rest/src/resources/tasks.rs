@@ -12,7 +12,7 @@ use crate::error::{ErrorBody, RestError, Result};
 use crate::extract::Params;
 
 /// A connector's tasks with their configurations, secrets masked.
-#[utoipa::path(get, path = "/connectors/{name}/tasks", tag = "Tasks", params(("name" = String, Path)), responses(
+#[utoipa::path(get, operation_id = "listTasks", path = "/connectors/{name}/tasks", tag = "Tasks", params(("name" = String, Path)), responses(
     (status = 200, body = Vec<TaskInfo>),
     (status = 404, body = ErrorBody),
 ))]
@@ -22,7 +22,7 @@ pub async fn list(State(app): State<Arc<App>>, Params(name): Params<String>) -> 
 }
 
 /// How one task is.
-#[utoipa::path(get, path = "/connectors/{name}/tasks/{task}/status", tag = "Tasks",
+#[utoipa::path(get, operation_id = "getTaskStatus", path = "/connectors/{name}/tasks/{task}/status", tag = "Tasks",
     params(("name" = String, Path), ("task" = u32, Path)),
     responses((status = 200, body = TaskStatus), (status = 404, body = ErrorBody)))]
 pub async fn status(

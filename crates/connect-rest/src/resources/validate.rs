@@ -45,7 +45,7 @@ pub struct ValueInfo {
 }
 
 /// Checks a configuration without creating anything. The answer is 200 also where there are errors.
-#[utoipa::path(put, path = "/connector-plugins/{plugin}/config/validate", tag = "Plugins",
+#[utoipa::path(put, operation_id = "validatePluginConfig", path = "/connector-plugins/{plugin}/config/validate", tag = "Plugins",
     params(("plugin" = String, Path, description = "Full class name, simple name or alias")),
     request_body = std::collections::BTreeMap<String, String>,
     responses(

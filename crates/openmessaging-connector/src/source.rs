@@ -30,6 +30,13 @@ pub trait SourceConnector: Send {
     fn task(&self) -> Box<dyn SourceTask>;
 
     async fn stop(&mut self) {}
+
+    /// The connector of that name is deleted for good: takes away what it installed at the system (triggers, a
+    /// replication slot). Called on a fresh connector, after the tasks of the deleted one have stopped. An error is
+    /// told to the user and keeps nothing from being deleted.
+    async fn deleted(&mut self, _connector: &str, _config: &Config) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a poll came to.

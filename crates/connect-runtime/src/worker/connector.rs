@@ -94,3 +94,24 @@ pub(super) fn stop(instance: Option<AnyConnector>, limit: Duration) {
         }
     });
 }
+
+/// Lets a deleted source take away what it installed, without waiting for it.
+pub(super) fn deleted(inner: &Arc<Inner>, name: String, config: Config) {
+    let Ok(plugin) = find_connector(&inner.options.plugins, class_of(&config).unwrap_or_default()) else {
+        return;
+    };
+    let Factory::Source(make) = plugin.factory else { return };
+    let def = keys::framework(kind_of(&plugin)).extend((plugin.config_def)());
+    let limit = inner.options.call_timeout;
+    tokio::spawn(async move {
+        let resolved = match resolve_config(&config, &def) {
+            Ok(resolved) => resolved,
+            Err(error) => return tracing::warn!(connector = name, %error, "what it installed stays"),
+        };
+        let (scrubber, shown) = (resolved.scrubber, name.clone());
+        let call = async move { make().deleted(&name, &resolved.config).await };
+        if let Err(error) = call_isolated("the connector's clean-up", limit, call).await {
+            tracing::warn!(connector = shown, "{}", scrubber.scrub(&error.to_string()));
+        }
+    });
+}

@@ -51,12 +51,16 @@ struct ConnectorSlot {
     started: bool,
     reported: Option<RunState>,
     instance: Option<AnyConnector>,
+    /// What it was started from, for when it is deleted.
+    config: Config,
 }
 
 struct Supervisor {
     inner: Arc<Inner>,
     tasks: HashMap<TaskId, TaskSlot>,
     connectors: HashMap<String, ConnectorSlot>,
+    /// Deleted connectors whose tasks may still run here; what they installed goes when these have stopped.
+    deleted: HashMap<String, Config>,
     events: mpsc::UnboundedSender<Event>,
     task_events: mpsc::UnboundedSender<TaskEvent>,
     outbox: mpsc::UnboundedSender<Entry>,
@@ -74,6 +78,7 @@ pub(super) async fn run(inner: Arc<Inner>, mut reader: ControlReader, publish: w
         inner: inner.clone(),
         tasks: HashMap::new(),
         connectors: HashMap::new(),
+        deleted: HashMap::new(),
         events,
         task_events,
         outbox,
@@ -177,7 +182,10 @@ impl Supervisor {
             .cloned()
             .collect();
         for name in gone {
-            if let Some(slot) = self.connectors.remove(&name) {
+            if let Some(mut slot) = self.connectors.remove(&name) {
+                if !state.connectors.contains_key(&name) {
+                    self.deleted.insert(name, std::mem::take(&mut slot.config));
+                }
                 self.stop_connector(slot);
             }
         }
@@ -192,6 +200,19 @@ impl Supervisor {
                 Work::Task(id) => self.reconcile_task(id, placed.epoch, connector),
             }
         }
+        self.clean_up_deleted(state);
+    }
+
+    /// Lets deleted connectors take away what they installed, once their tasks have stopped.
+    fn clean_up_deleted(&mut self, state: &State) {
+        self.deleted.retain(|name, _| !state.connectors.contains_key(name));
+        let still_running = |name: &String| self.tasks.keys().any(|id| id.connector == *name);
+        let ready: Vec<_> = self.deleted.keys().filter(|name| !still_running(name)).cloned().collect();
+        for name in ready {
+            if let Some(config) = self.deleted.remove(&name) {
+                connector::deleted(&self.inner, name, config);
+            }
+        }
     }
 
     fn reconcile_connector(&mut self, name: &str, epoch: u64, connector: &ConnectorState) {
@@ -200,7 +221,8 @@ impl Supervisor {
         {
             self.stop_connector(old);
         }
-        let fresh = ConnectorSlot { epoch, started: false, reported: None, instance: None };
+        let config = connector.config.clone();
+        let fresh = ConnectorSlot { epoch, started: false, reported: None, instance: None, config };
         let slot = self.connectors.entry(name.to_owned()).or_insert(fresh);
         let state = match connector.target {
             TargetState::Started if !slot.started => {
@@ -323,6 +345,9 @@ impl Supervisor {
             Event::Ended { id, epoch } => {
                 if let Some(slot) = self.tasks.get_mut(&id).filter(|slot| slot.epoch == epoch) {
                     slot.running = None;
+                }
+                if !state.connectors.contains_key(&id.connector) {
+                    self.inner.reports.close(&id);
                 }
             }
             Event::Started { name, epoch, version, outcome } => {

@@ -24,8 +24,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Measure workloads on real servers and print a table.
-    #[command(subcommand)]
-    Bench(bench::Command),
+    Bench(bench::Options),
     /// Start and stop the real servers that the tests use.
     #[command(subcommand)]
     Services(services::Command),

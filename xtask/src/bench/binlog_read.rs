@@ -3,6 +3,7 @@
 
 use std::process::Stdio;
 
+use super::figure::{CPU, Figure, PEAK, RATE};
 use super::measure;
 use super::{Context, Outcome, Workload};
 use crate::services::{apt, files};
@@ -26,25 +27,30 @@ impl Workload for BinlogRead {
         let folder = context.folder.join("binlog-read");
         files::remove_folder(&folder)?;
         files::make_folder(&folder)?;
-        let mut command = context.database.binlog_tool()?;
+        let loaded = context.orders()?;
+        let mut command = context.database()?.binlog_tool()?;
         command.arg(format!("--result-file={}/", folder.display()));
-        command.args(context.loaded.binlog.iter().map(|file| &file.name)).stdin(Stdio::null());
+        command.args(loaded.binlog.iter().map(|file| &file.name)).stdin(Stdio::null());
         let measured = measure::run(&mut command)?;
         if !measured.status.success() {
             return Err(format!("mariadb-binlog failed: {}", measured.status));
         }
         let size = |name: &String| std::fs::metadata(folder.join(name)).map(|file| file.len()).unwrap_or(0);
-        let read: u64 = context.loaded.binlog.iter().map(|file| size(&file.name)).sum();
-        let expected = context.loaded.bytes();
+        let read: u64 = loaded.binlog.iter().map(|file| size(&file.name)).sum();
+        let expected = loaded.bytes();
         files::remove_folder(&folder)?;
         if read < expected {
             return Err(format!("mariadb-binlog read {read} bytes of a binlog of {expected}"));
         }
+        let cpu = measured.usage.cpu.as_secs_f64() * 1e6 / context.rows.max(1) as f64;
         Ok(Outcome {
-            work: "read the binlog from the server".into(),
-            records: context.rows,
-            time: measured.wall,
-            usage: Some(measured.usage),
+            workload: self.name(),
+            work: "limit: binlog read and dropped".into(),
+            figures: vec![
+                Figure::new(RATE, context.rows as f64 / measured.wall.as_secs_f64(), None),
+                Figure::new(CPU, cpu, None),
+                Figure::new(PEAK, measured.usage.peak as f64, None),
+            ],
         })
     }
 }

@@ -25,6 +25,15 @@ impl Database {
         Ok(Database { entry })
     }
 
+    /// Where it is, and who may connect.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    pub fn version(&self) -> &str {
+        &self.entry.version
+    }
+
     fn client(&self) -> Result<Command> {
         mariadb::client(&self.entry)
     }
@@ -48,8 +57,8 @@ impl Database {
     /// The table `orders` with that many rows, in transactions of so many. Loaded anew unless it is there already.
     pub fn load_orders(&self, rows: u64, per_transaction: u64) -> Result<Loaded> {
         let mark = format!("{rows} rows by {per_transaction}");
-        if let Some(files) = self.loaded_before(&mark) {
-            return Ok(Loaded { time: Duration::ZERO, binlog: self.binlog()?.drain(..files).collect() });
+        if let Some(loaded) = self.loaded_before(&mark)? {
+            return Ok(loaded);
         }
         let begin = Instant::now();
         self.feed(|sql| {
@@ -68,23 +77,16 @@ impl Database {
         if found != rows {
             return Err(format!("{DATABASE}.orders has {found} rows after loading {rows}"));
         }
-        let binlog = self.binlog()?;
-        self.ask(&format!(
-            "SET SESSION sql_log_bin = 0; CREATE TABLE {DATABASE}.loaded (mark CHAR(80), files INT); \
-             INSERT INTO {DATABASE}.loaded VALUES ('{mark}', {}); FLUSH BINARY LOGS;",
-            binlog.len()
-        ))?;
-        Ok(Loaded { time, binlog })
+        self.mark(Loaded { time, binlog: self.binlog()? }, &mark)
     }
 
-    /// How many files of the binlog a load with this mark filled; none where it was another, or none at all.
-    fn loaded_before(&self, mark: &str) -> Option<usize> {
-        let files = self.ask(&format!("SELECT files FROM {DATABASE}.loaded WHERE mark = '{mark}'"));
-        files.ok()?.parse().ok()
-    }
-
-    /// One transaction of that many rows, into a table of its own, in a binlog file of its own.
+    /// One transaction of that many rows, into a table of its own, in a binlog file of its own. Made anew unless it is
+    /// there already.
     pub fn large_transaction(&self, rows: u64) -> Result<Loaded> {
+        let mark = format!("{rows} rows at once");
+        if let Some(loaded) = self.loaded_before(&mark)? {
+            return Ok(loaded);
+        }
         let there = self.rows("orders")?;
         if there == 0 {
             return Err(format!("{DATABASE}.orders is empty: `cargo xtask bench load` first"));
@@ -96,7 +98,30 @@ impl Database {
             sql.write_all((orders::create("large") + orders::SETTINGS).as_bytes())?;
             sql.write_all(orders::multiply("orders", "large", rows, there).as_bytes())
         })?;
-        Ok(Loaded { time: begin.elapsed(), binlog: self.binlog()?.drain(before..).collect() })
+        self.mark(Loaded { time: begin.elapsed(), binlog: self.binlog()?.drain(before..).collect() }, &mark)
+    }
+
+    /// Remembers what was loaded, outside the binlog, and closes the binlog file that it ends in.
+    fn mark(&self, loaded: Loaded, mark: &str) -> Result<Loaded> {
+        self.ask(&format!(
+            "SET SESSION sql_log_bin = 0; \
+             CREATE TABLE IF NOT EXISTS {DATABASE}.loaded (mark CHAR(80) PRIMARY KEY, first CHAR(80), files INT); \
+             REPLACE INTO {DATABASE}.loaded VALUES ('{mark}', '{}', {}); FLUSH BINARY LOGS;",
+            loaded.first()?,
+            loaded.binlog.len()
+        ))?;
+        Ok(loaded)
+    }
+
+    /// What a load with this mark left; none where there was none.
+    fn loaded_before(&self, mark: &str) -> Result<Option<Loaded>> {
+        let found = self.ask(&format!("SELECT first, files FROM {DATABASE}.loaded WHERE mark = '{mark}'"));
+        // No such table yet: none.
+        let found = found.unwrap_or_default();
+        let Some((first, files)) = found.split_once('\t') else { return Ok(None) };
+        let from_first = self.binlog()?.into_iter().skip_while(|file| file.name != first);
+        let binlog: Vec<BinlogFile> = from_first.take(files.parse().unwrap_or(0)).collect();
+        Ok((!binlog.is_empty()).then_some(Loaded { time: Duration::ZERO, binlog }))
     }
 
     fn binlog(&self) -> Result<Vec<BinlogFile>> {
@@ -104,7 +129,7 @@ impl Database {
     }
 
     /// Runs what is written to the client's standard input.
-    fn feed(&self, write: impl FnOnce(&mut BufWriter<ChildStdin>) -> std::io::Result<()>) -> Result<()> {
+    pub fn feed(&self, write: impl FnOnce(&mut BufWriter<ChildStdin>) -> std::io::Result<()>) -> Result<()> {
         let mut client = self.client()?;
         client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = client.spawn().map_err(|error| format!("cannot run the client: {error}"))?;
@@ -130,6 +155,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The file that it begins in.
+    pub fn first(&self) -> Result<&str> {
+        let first = self.binlog.first().map(|file| file.name.as_str());
+        first.ok_or_else(|| "the server has no binlog".to_string())
+    }
+
     pub fn bytes(&self) -> u64 {
         self.binlog.iter().map(|file| file.bytes).sum()
     }

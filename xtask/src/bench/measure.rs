@@ -44,6 +44,20 @@ pub fn run(command: &mut Command) -> Result<Measured> {
     Ok(Measured { wall, usage: Usage { cpu, peak }, status })
 }
 
+/// What a running process has cost since its start.
+pub fn usage(pid: u32) -> Result<Usage> {
+    let odd = || format!("the kernel's files about process {pid} are not as expected");
+    let cpu = cpu_time(&proc_file(pid, "stat")?).ok_or_else(odd)?;
+    let peak = peak_memory(&proc_file(pid, "status")?).ok_or_else(odd)?;
+    Ok(Usage { cpu, peak })
+}
+
+/// The memory that a running process has now, in bytes.
+pub fn resident(pid: u32) -> Result<u64> {
+    let status = proc_file(pid, "status")?;
+    memory(&status, "VmRSS:").ok_or_else(|| format!("process {pid} has ended"))
+}
+
 fn proc_file(pid: u32, name: &str) -> Result<String> {
     std::fs::read_to_string(format!("/proc/{pid}/{name}"))
         .map_err(|error| format!("process {pid} has ended ({error})"))
@@ -58,9 +72,13 @@ fn cpu_time(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 10))
 }
 
-/// `VmHWM` of `/proc/PID/status`.
 fn peak_memory(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    memory(status, "VmHWM:")
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn memory(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -75,6 +93,14 @@ mod tests {
         assert_eq!(cpu_time(stat), Some(Duration::from_secs(2)));
         assert_eq!(peak_memory("Name:\ta\nVmHWM:\t    2048 kB\n"), Some(2 * 1024 * 1024));
         assert_eq!(peak_memory("Name:\ta\nState:\tZ\n"), None);
+        assert_eq!(memory("VmHWM:\t 3 kB\nVmRSS:\t 2 kB\n", "VmRSS:"), Some(2048));
+    }
+
+    #[test]
+    fn a_running_process_is_measured() {
+        let me = usage(std::process::id()).expect("this process is in /proc");
+        let now = resident(std::process::id()).expect("this process is in /proc");
+        assert!(me.peak > 100_000 && now > 100_000 && now <= me.peak + 1_000_000, "{me:?} {now}");
     }
 
     #[test]

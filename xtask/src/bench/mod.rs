@@ -1,27 +1,53 @@
 //! `cargo xtask bench`: workloads on real servers, printed as a table.
 //!
 //! A workload is one file here, with a type that implements [`Workload`], and one line in [`all`]. Counts come from
-//! where the records arrive, never from our own metrics.
+//! where the records arrive, never from our own metrics. Figures have targets, and nothing fails when one is missed.
 
+mod arrival;
+mod binary;
 mod binlog_read;
+mod context;
 mod database;
+mod drain;
+mod figure;
+mod idle;
+mod large;
+mod latency;
+mod lines;
 mod machine;
 mod measure;
+mod mysql;
 mod orders;
 mod random;
+mod report;
+mod rest;
+mod snapshot;
+mod source;
 mod table;
+mod text;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::{Result, workspace};
-use database::{Database, Loaded};
+use crate::Result;
+use context::{Context, load_orders};
+use database::Database;
 pub use table::Outcome;
 
 fn all() -> Vec<Box<dyn Workload>> {
-    vec![Box::new(binlog_read::BinlogRead)]
+    vec![
+        Box::new(binlog_read::BinlogRead),
+        Box::new(drain::Drain { tls: false }),
+        Box::new(drain::Drain { tls: true }),
+        Box::new(snapshot::Snapshot),
+        Box::new(large::Large),
+        Box::new(idle::Idle),
+        Box::new(lines::Lines),
+        Box::new(latency::Latency),
+    ]
 }
 
 /// One thing that is measured.
@@ -32,45 +58,55 @@ pub trait Workload {
     /// A line for `bench list`.
     fn about(&self) -> &'static str;
 
-    /// One run, on a table that is loaded.
+    /// One run, which leaves no process and no folder behind.
     fn run(&self, context: &Context) -> Result<Outcome>;
 }
 
-/// What a workload is given.
-pub struct Context {
-    pub database: Database,
-    /// How many rows `bench.orders` has.
-    pub rows: u64,
-    pub loaded: Loaded,
-    /// A folder for what it writes.
-    pub folder: PathBuf,
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    how: How,
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+enum Command {
     /// Name the workloads.
     List,
-    /// Run workloads and print the table.
+    /// Run some workloads and print the table.
     Run {
         /// Which workloads; all of them unless named.
         names: Vec<String>,
-        /// How often each is run, one after the other and again: A B A B.
-        #[arg(long, default_value_t = 2)]
-        runs: u32,
         #[command(flatten)]
-        load: Load,
+        how: How,
     },
     /// Load the table bench.orders into the MariaDB of the benchmarks.
     Load(Load),
     /// Make one transaction of many rows, out of bench.orders, into bench.large.
     Large {
-        #[arg(long, default_value_t = 5_000_000)]
+        #[arg(long, default_value_t = large::ROWS)]
         rows: u64,
     },
 }
 
 #[derive(Args)]
+struct How {
+    /// How often each is run, one after the other and again: A B A B. With more than one, a second table shows how far
+    /// runs of the same lie apart.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Write the results to this file too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    load: Load,
+}
+
+#[derive(Args, Clone)]
 pub struct Load {
+    /// Rows of bench.orders.
     #[arg(long, default_value_t = 2_000_000)]
     rows: u64,
     /// Rows in each transaction.
@@ -78,63 +114,56 @@ pub struct Load {
     per_transaction: u64,
 }
 
-pub fn run(command: Command) -> Result<ExitCode> {
-    match command {
-        Command::List => {
+pub fn run(options: Options) -> Result<ExitCode> {
+    match options.command {
+        None => measure_all(&all(), &options.how),
+        Some(Command::Run { names, how }) => measure_all(&select(&names)?, &how),
+        Some(Command::List) => {
             for workload in all() {
                 println!("{:14} {}", workload.name(), workload.about());
             }
             Ok(())
         }
-        Command::Load(load) => load.bring_into(&Database::up()?).map(|_| ()),
-        Command::Large { rows } => {
+        Some(Command::Load(load)) => load_orders(&load, &Database::up()?).map(|_| ()),
+        Some(Command::Large { rows }) => {
             let loaded = Database::up()?.large_transaction(rows)?;
-            println!(
-                "{rows} rows in one transaction, {:.1} s, {} MB of binlog",
-                secs(&loaded),
-                mega(&loaded)
-            );
+            let (seconds, mega) = (loaded.time.as_secs_f64(), loaded.bytes() / 1_000_000);
+            println!("{rows} rows in one transaction, {seconds:.1} s, {mega} MB of binlog");
             Ok(())
         }
-        Command::Run { names, runs, load } => measure_all(&select(&names)?, runs, &load),
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure_all(workloads: &[Box<dyn Workload>], runs: u32, load: &Load) -> Result<()> {
-    let database = Database::up()?;
-    let loaded = load.bring_into(&database)?;
-    let folder = workspace::root().join("target/bench");
-    let context = Context { database, rows: load.rows, loaded, folder };
+fn measure_all(workloads: &[Box<dyn Workload>], how: &How) -> Result<()> {
+    let context = Context::new(&how.load);
     let mut outcomes = Vec::new();
-    for turn in 1..=runs {
+    let mut failed = Vec::new();
+    for turn in 1..=how.runs {
         for workload in workloads {
-            println!("{} ({turn} of {runs})", workload.name());
-            outcomes.push(workload.run(&context).map_err(|error| format!("{}: {error}", workload.name()))?);
+            println!("{} ({turn} of {})", workload.name(), how.runs);
+            match workload.run(&context) {
+                Ok(outcome) => {
+                    println!("{}", report::one(&outcome));
+                    outcomes.push(outcome);
+                }
+                // The others are still worth having.
+                Err(error) => {
+                    eprintln!("{}: {error}", workload.name());
+                    failed.push(workload.name());
+                }
+            }
         }
     }
-    println!("\n{}\n\n{}", machine::describe(), table::print(&outcomes));
-    Ok(())
-}
-
-impl Load {
-    fn bring_into(&self, database: &Database) -> Result<Loaded> {
-        println!("bench.orders: {} rows in transactions of {}", self.rows, self.per_transaction);
-        let loaded = database.load_orders(self.rows, self.per_transaction)?;
-        match loaded.time.is_zero() {
-            true => println!("loaded already; {} MB of binlog", mega(&loaded)),
-            false => println!("loaded in {:.1} s; {} MB of binlog", secs(&loaded), mega(&loaded)),
-        }
-        Ok(loaded)
+    let report = report::Report::new(&context, outcomes);
+    println!("\n{}", report.text());
+    if let Some(file) = &how.json {
+        report.write(file)?;
     }
-}
-
-fn secs(loaded: &Loaded) -> f64 {
-    loaded.time.as_secs_f64()
-}
-
-fn mega(loaded: &Loaded) -> u64 {
-    loaded.bytes() / 1_000_000
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("no figure from: {}", failed.join(", "))),
+    }
 }
 
 fn select(names: &[String]) -> Result<Vec<Box<dyn Workload>>> {
@@ -154,5 +183,14 @@ mod tests {
     fn an_unknown_workload_lists_the_known_ones() {
         let error = select(&["tpcc".into()]).err().expect("an error");
         assert!(error.contains("tpcc") && error.contains("binlog-read"), "{error}");
+    }
+
+    #[test]
+    fn all_are_run_unless_some_are_named() {
+        let count = |names: &[&str]| {
+            select(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>()).map(|found| found.len())
+        };
+        assert_eq!(count(&[]), Ok(all().len()));
+        assert_eq!(count(&["drain", "idle"]), Ok(2));
     }
 }

@@ -41,6 +41,12 @@ pub fn config_def() -> ConfigDef {
                 .group(RECORDS)
                 .importance(Importance::Low),
         )
+        .key(
+            Key::new("include.query", KeyType::Boolean, "Whether `source.query` has the statement that made the change, where the server logs it (`binlog_rows_query_log_events`, `binlog_annotate_row_events`).")
+                .default("false")
+                .group(RECORDS)
+                .importance(Importance::Low),
+        )
         .key(accepted("maxTransactionRows", KeyType::Int, "Accepted for the original's sake, without effect: transactions of any size are streamed."))
         .key(accepted("include.schema.changes", KeyType::Boolean, "Accepted for Debezium's sake, without effect: no schema change records are written."))
         .key(accepted("tombstones.on.delete", KeyType::Boolean, "Accepted for Debezium's sake, without effect: a delete is one record, no tombstone follows."))
@@ -253,6 +259,7 @@ pub struct Settings {
     pub naming: Naming,
     pub decimal: DecimalMode,
     pub heartbeat: Duration,
+    pub include_query: bool,
 }
 
 impl Settings {
@@ -342,6 +349,7 @@ impl Settings {
                 _ => DecimalMode::Precise,
             },
             heartbeat: parsed.millis("heartbeat.interval.ms"),
+            include_query: parsed.bool("include.query"),
         })
     }
 }

@@ -4,6 +4,8 @@ use mysql_async::{DriverError, Error as Driver, IoError, ServerError};
 use openmessaging_connector::{Error, ErrorKind};
 
 use super::config::Address;
+use super::position::BinlogPosition;
+use super::server::Server;
 
 /// Turns an error of the driver into one that names the server and says what to do. `doing` is what was tried, as in
 /// "cannot {doing}".
@@ -117,6 +119,20 @@ pub fn binlog_purged(server: &str, problem: &str) -> Error {
         "set snapshot.mode=when_needed to read all rows again and go on, or reset the connector's offsets; \
          keep binlogs longer (binlog_expire_logs_seconds, expire_logs_days)",
     )
+}
+
+/// A file's position means nothing on another server, and there is no GTID to go by.
+pub fn other_server(address: &str, position: &BinlogPosition, server: &Server) -> Error {
+    let known = position.server.as_deref().unwrap_or("unknown");
+    Error::fatal(
+        "mysql.other_server",
+        format!(
+            "{address} is another server ({}) than the one where the stored position {}:{} is from ({known}), and without GTIDs \
+             the position cannot be found there",
+            server.identity, position.file, position.offset
+        ),
+    )
+    .with_remedy("connect to the former server, or reset the connector's offsets (snapshot.mode=initial reads all rows again); use gtid_mode=ON for failover")
 }
 
 /// The statement that gives what an error message says is missing.

@@ -94,11 +94,6 @@ impl GtidSet {
         }
     }
 
-    /// Whether a transaction in it has a tag, which older protocols cannot say.
-    pub fn has_tags(&self) -> bool {
-        matches!(self, GtidSet::MySql(origins) if origins.keys().any(|origin| !origin.tag.is_empty()))
-    }
-
     /// Adds a transaction. One of the other kind of server replaces nothing and is left out.
     pub fn add(&mut self, id: &TransactionId) {
         match (self, id) {
@@ -251,7 +246,6 @@ mod tests {
     fn mysql_sets_are_read_written_and_grow() {
         let text = format!("{A}:1-5:7:dev:1-2,{B}:9");
         assert_eq!(set(&text).to_string(), text);
-        assert!(set(&text).has_tags());
         assert_eq!(set(&format!("{A}:1-5,\n{A}:6-7")).to_string(), format!("{A}:1-7"));
         let mut grown = set(&format!("{A}:1-5:7"));
         let id = |text: &str| TransactionId::parse(text).unwrap_or_else(|| panic!("{text}"));

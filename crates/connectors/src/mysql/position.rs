@@ -2,7 +2,8 @@
 //!
 //! A stored base has the members of the original runtime, `binlogFilename` and `nextPosition`, and beside them `gtid` (the
 //! set executed before it) and `server` (the identity of the server that the file belongs to). During a snapshot it also
-//! has `snapshot`: the table and key behind which the snapshot goes on.
+//! has `snapshot`: the table and key behind which the snapshot goes on. Of a position inside a transaction `transaction`
+//! is that one's GTID: another server may have another one next, of which nothing was delivered.
 //!
 //! A step counts inside one transaction: the rows events that are done in its upper 32 bits, and the row images of the
 //! next one that are done in its lower 32 (an update has two images). So a restart leaves out whole events without looking
@@ -41,6 +42,8 @@ pub struct SnapshotPosition {
 pub struct Stored {
     pub binlog: BinlogPosition,
     pub snapshot: Option<SnapshotPosition>,
+    /// The transaction that the step counts in; without one, the next.
+    pub transaction: Option<TransactionId>,
     pub step: u64,
 }
 
@@ -50,6 +53,18 @@ impl BinlogPosition {
         let mut text = String::with_capacity(160);
         text.push('{');
         self.members(&mut text);
+        text.push('}');
+        text.into()
+    }
+
+    /// The text of the base of positions inside the transaction that follows; `id` is its GTID, or empty.
+    pub fn base_in(&self, id: &str) -> Arc<str> {
+        let mut text = String::with_capacity(240);
+        text.push('{');
+        self.members(&mut text);
+        if !id.is_empty() {
+            let _ = write!(text, ",\"transaction\":\"{id}\"");
+        }
         text.push('}');
         text.into()
     }
@@ -135,7 +150,8 @@ impl Stored {
             gtid,
             server: text("server").map(Arc::from),
         };
-        Ok(Self { binlog, snapshot, step: position.step })
+        let transaction = text("transaction").and_then(TransactionId::parse);
+        Ok(Self { binlog, snapshot, transaction, step: position.step })
     }
 }
 
@@ -184,14 +200,22 @@ mod tests {
             r#"{"binlogFilename":"bin.000010","nextPosition":1234,"gtid":"0-1-55","server":"mariadb-1"}"#
         );
         let stored = Stored::read(&Position { base: binlog.base(), step: 7 }).expect("read");
-        assert_eq!(stored, Stored { binlog: binlog.clone(), snapshot: None, step: 7 });
+        assert_eq!(stored, Stored { binlog: binlog.clone(), snapshot: None, transaction: None, step: 7 });
         let at = SnapshotPosition {
             database: "d".to_owned(),
             table: "t\"x".to_owned(),
             after: Some(vec![1.into(), "a".into()]),
         };
         let stored = Stored::read(&Position::new(binlog.snapshot_base(&at))).expect("read");
-        assert_eq!(stored, Stored { binlog, snapshot: Some(at), step: 0 });
+        assert_eq!(stored, Stored { binlog: binlog.clone(), snapshot: Some(at), transaction: None, step: 0 });
+    }
+
+    #[test]
+    fn a_position_inside_a_transaction_names_it() {
+        let base = position(Some("0-1-55")).base_in("0-1-56");
+        let stored = Stored::read(&Position::at(&base, 3)).expect("read");
+        assert_eq!(stored.transaction, TransactionId::parse("0-1-56"));
+        assert_eq!(position(None).base_in(""), position(None).base());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the connector needs to know of a server: its kind and version, how it writes its binlog, where that ends.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
@@ -67,6 +67,11 @@ impl Server {
         }
     }
 
+    /// What `source.connector` says in records.
+    pub fn connector(&self) -> &'static str {
+        if self.mariadb { "mariadb" } else { "mysql" }
+    }
+
     /// Major and minor version.
     pub fn version_number(&self) -> (u32, u32) {
         // Old MariaDB servers put 5.5.5- in front for the sake of old replicas.
@@ -128,7 +133,7 @@ impl Server {
             true => self.gtid_at(conn, address, &file, offset).await?,
             false if self.gtid => {
                 let text: String = row.get_opt("Executed_Gtid_Set").and_then(Result::ok).unwrap_or_default();
-                GtidSet::parse(&text)
+                Some(GtidSet::parse(&text).unwrap_or_else(|| GtidSet::MySql(BTreeMap::new())))
             }
             false => None,
         };
@@ -149,7 +154,8 @@ impl Server {
         let failed = |problem| error::from_driver(problem, address, "read the GTID position");
         let text: Option<Option<String>> =
             conn.exec_first("SELECT BINLOG_GTID_POS(?, ?)", (file, offset)).await.map_err(failed)?;
-        Ok(text.flatten().and_then(|text| GtidSet::parse(&text)))
+        let empty = || GtidSet::MariaDb(BTreeMap::new());
+        Ok(text.flatten().map(|text| GtidSet::parse(&text).unwrap_or_else(empty)))
     }
 }
 

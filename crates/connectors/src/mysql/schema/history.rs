@@ -185,9 +185,14 @@ impl History {
         Ok(())
     }
 
+    /// Whether it has something to do at [`committed`](Self::committed).
+    pub fn wants_commit(&self) -> bool {
+        self.passed.len() > FOLD_AT
+    }
+
     /// Folds changes that no restart can come before into the base, when there are many.
     pub async fn committed(&mut self, position: &BinlogPosition) -> Result<()> {
-        if self.passed.len() <= FOLD_AT {
+        if !self.wants_commit() {
             return Ok(());
         }
         let folded = self.passed.iter().take_while(|(_, change)| position.is_behind(&change.point())).count();
@@ -212,21 +217,17 @@ impl History {
     async fn write_base(&self) -> Result<()> {
         let mut parts = 0;
         let (mut tables, mut bytes) = (Vec::new(), 0);
-        let write = async |tables: Vec<StoredTable>, part: u64| {
-            let part_bytes = stored::write(&StoredPart { version: VERSION, tables })?;
-            self.state.put(&part_name(self.generation, part), &part_bytes).await
-        };
-        for tracked in self.base.iter() {
-            let table = StoredTable::of(tracked);
+        let stored: Vec<_> = self.base.iter().map(StoredTable::of).collect();
+        for table in stored {
             bytes += stored::write(&table)?.len();
             tables.push(table);
             if bytes > MAX_BYTES {
-                write(std::mem::take(&mut tables), parts).await?;
+                self.write_part(std::mem::take(&mut tables), parts).await?;
                 (parts, bytes) = (parts + 1, 0);
             }
         }
         if !tables.is_empty() {
-            write(tables, parts).await?;
+            self.write_part(tables, parts).await?;
             parts += 1;
         }
         let databases = self.base.databases();
@@ -240,6 +241,11 @@ impl History {
                 .collect(),
         };
         self.state.put(CURRENT, &stored::write(&current)?).await
+    }
+
+    async fn write_part(&self, tables: Vec<StoredTable>, part: u64) -> Result<()> {
+        let bytes = stored::write(&StoredPart { version: VERSION, tables })?;
+        self.state.put(&part_name(self.generation, part), &bytes).await
     }
 
     async fn delete_bases_before(&self, generation: u64) -> Result<()> {

@@ -13,7 +13,7 @@ mod tables;
 mod types;
 
 pub use history::History;
-pub use tables::{Effect, Tables, Tracked};
+pub use tables::{Effect, Tables};
 
 /// `MODE_NO_BACKSLASH_ESCAPES`
 const NO_BACKSLASH_ESCAPES: u64 = 0x0010_0000;

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 /// A double as `my_gcvt` of the server's `strings/dtoa.cc` writes it: the fewest digits that give the same number, in plain
-/// notation from 1e-15 up to 15 digits before the point, otherwise with an exponent without sign `+` and zeros; and `.0` behind
+/// notation from 1e-15 up to 15 digits before the point (or 16, if more follow), otherwise with an exponent without sign
+/// `+` and zeros; and `.0` behind
 /// what would look like an integer.
 pub(super) fn write_double(value: f64, out: &mut Vec<u8>) {
     let mut text = Vec::with_capacity(32);
@@ -27,7 +28,8 @@ pub(super) fn write_double(value: f64, out: &mut Vec<u8>) {
     }
     // The point stands before the digit of this number.
     let point = exponent + 1;
-    if !(-14..=15).contains(&point) {
+    let plain = (-14..=15).contains(&point) || (point > 15 && digits.len() as i32 > point);
+    if !plain {
         out.push(digits[0]);
         if digits.len() > 1 {
             out.push(b'.');
@@ -74,6 +76,7 @@ mod tests {
             (0.001, "0.001"),
             (1e14, "100000000000000.0"),
             (1e15, "1e15"),
+            (1234567890123456.8, "1234567890123456.8"),
             (123456789012345680.0, "1.2345678901234568e17"),
             (1e-15, "0.000000000000001"),
             (1e-16, "1e-16"),

@@ -1,0 +1,11 @@
+//! The real program, as a user meets it.
+
+mod common;
+mod plugins;
+mod queues;
+mod quickstart;
+mod reference;
+mod settings;
+mod tap;
+mod validate;
+mod worker;

@@ -1,8 +1,9 @@
 //! Conformance suites, ledgers and launchers: what the tests of every crate share.
 
-pub mod faults;
 pub mod child;
 pub mod collect;
+pub mod driver;
+pub mod faults;
 pub mod ledger;
 pub mod memory;
 pub mod sink;

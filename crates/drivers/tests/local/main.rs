@@ -1,0 +1,14 @@
+//! The embedded driver: the conformance suite, and what is its own.
+
+mod damage;
+mod disk_full;
+mod fixture;
+mod formats;
+mod kill;
+mod owner;
+
+mod conformance {
+    use crate::fixture::Folder;
+
+    testkit::driver_suite!(Folder::new());
+}

@@ -63,13 +63,6 @@ impl Server {
         Self { private, conn, mariadb: kind == services::Kind::MariaDb }
     }
 
-    pub async fn both(arguments: &[&str]) -> [Self; 2] {
-        [
-            Self::start(services::Kind::MariaDb, arguments).await,
-            Self::start(services::Kind::MySql, arguments).await,
-        ]
-    }
-
     pub async fn run(&mut self, statement: impl AsRef<str>) {
         let statement = statement.as_ref();
         if let Err(error) = self.conn.query_drop(statement).await {
@@ -246,13 +239,20 @@ pub fn assert_rows(table: &Table, logged: &[Vec<Value<'static>>], selected: &[Ve
     for (number, (logged, selected)) in logged.iter().zip(selected).enumerate() {
         for (column, (logged, selected)) in table.columns.iter().zip(logged.iter().zip(selected)) {
             if !same(logged, selected) {
+                let [logged, selected] =
+                    from_where_they_differ(format!("{logged:?}"), format!("{selected:?}"));
                 differences
-                    .push(format!("row {number} {}: logged {logged:?}, selected {selected:?}", column.name));
+                    .push(format!("row {number} {}: logged {logged}, selected {selected}", column.name));
             }
         }
     }
     assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), table.name, differences.join("\n"));
     assert_eq!(logged.len(), selected.len(), "rows of {}", table.name);
+}
+
+fn from_where_they_differ(a: String, b: String) -> [String; 2] {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+    [a, b].map(|text| text.chars().skip(same.saturating_sub(40)).take(120).collect())
 }
 
 /// Floats by their bits.

@@ -60,6 +60,10 @@ impl Form {
     /// The value; null where it is no day of the calendar: a zero date, or one with a zero in it. `None` where there are
     /// too few bytes.
     pub fn scalar(self, bytes: &[u8]) -> Option<Scalar<'static>> {
+        let bytes = match self.stored_length() {
+            Some(length) => bytes.get(..length)?,
+            None => bytes,
+        };
         Some(match self {
             Self::Date => date(little_endian(bytes.get(..3)?)),
             Self::Time2 { fsp } => Scalar::Time(time2(bytes, fsp)?),

@@ -79,7 +79,7 @@ impl Follow {
     /// The position at the start of the bytes at hand; `None` while there is no file.
     pub(super) fn base(&self) -> Option<(String, u64)> {
         let open = self.open.as_ref()?;
-        Some((render(open.id, self.lines.seen()), self.lines.seen().length))
+        Some((render(open.id, self.lines.seen(), self.lines.at_hand()), self.lines.seen().length))
     }
 
     /// Reads what is there, or finds out what happened to the file. To be called when no line is at hand.
@@ -197,7 +197,7 @@ impl Follow {
             return Ok(self.moved(file, id, renamed, seen));
         }
         let Some((file, id)) = there else { return Ok(self.missing()) };
-        if stored.base > 0 && stored.fingerprint.is_some() && stored.fits(&file).map_err(io)? {
+        if stored.offset > 0 && stored.fingerprint.is_some() && stored.fits(&file).map_err(io)? {
             let seen = resume(&file).map_err(io)?;
             return Ok(self.moved(file, id, path, seen));
         }

@@ -65,10 +65,14 @@ impl Seen {
         }
     }
 
-    /// Length and checksum (CRC-32C) of what is remembered.
-    pub(super) fn fingerprint(&self) -> String {
-        let sum = crc32c::crc32c_append(crc32c::crc32c(&self.head), &self.tail);
-        format!("{}:{sum:08x}", self.head.len())
+    /// What tells the file from others: its first bytes, of which `next` may have more than was seen, and the last ones
+    /// seen. The number of first bytes, and the checksum (CRC-32C) of both.
+    pub(super) fn fingerprint(&self, next: &[u8]) -> String {
+        let more =
+            if self.length < WINDOW as u64 { &next[..next.len().min(WINDOW - self.head.len())] } else { &[] };
+        let first = crc32c::crc32c_append(crc32c::crc32c(&self.head), more);
+        let sum = crc32c::crc32c_append(first, &self.tail);
+        format!("{}:{sum:08x}", self.head.len() + more.len())
     }
 }
 
@@ -84,12 +88,12 @@ pub(super) struct Stored {
     pub fingerprint: Option<String>,
 }
 
-/// The text of a position at `seen.length` bytes: the member that Kafka's connector writes, and ours.
-pub(super) fn render(id: FileId, seen: &Seen) -> String {
-    json!({
-        "position": seen.length, "device": id.device, "inode": id.inode, "fingerprint": seen.fingerprint(),
-    })
-    .to_string()
+/// The text of a position at `seen.length` bytes, behind which the bytes `next` were read: the member that Kafka's
+/// connector writes, and ours.
+pub(super) fn render(id: FileId, seen: &Seen, next: &[u8]) -> String {
+    let fingerprint = seen.fingerprint(next);
+    json!({"position": seen.length, "device": id.device, "inode": id.inode, "fingerprint": fingerprint})
+        .to_string()
 }
 
 /// # Errors
@@ -116,7 +120,16 @@ impl Stored {
             return Ok(false);
         }
         let Some(fingerprint) = &self.fingerprint else { return Ok(true) };
-        Ok(Seen::load(file, self.base)?.is_some_and(|seen| seen.fingerprint() == *fingerprint))
+        // It cannot ask for more bytes than it ever has.
+        let first =
+            fingerprint.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0).min(WINDOW);
+        let Some(seen) = Seen::load(file, self.base)? else { return Ok(false) };
+        let mut next = vec![0; first.saturating_sub(seen.head.len())];
+        match file.read_exact_at(&mut next, self.base) {
+            Ok(()) => Ok(seen.fingerprint(&next) == *fingerprint),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -152,9 +165,10 @@ mod tests {
         let mut seen = Seen::default();
         seen.push(b"hello\n");
         let id = FileId { device: 3, inode: u64::MAX };
-        let stored = parse(&Position { base: render(id, &seen).into(), step: 4 }).expect("a position");
+        let stored =
+            parse(&Position { base: render(id, &seen, b"next").into(), step: 4 }).expect("a position");
         assert_eq!((stored.base, stored.offset, stored.id), (6, 10, Some(id)));
-        assert_eq!(stored.fingerprint, Some(seen.fingerprint()));
+        assert_eq!(stored.fingerprint, Some(seen.fingerprint(b"next")));
         let kafka = parse(&Position::new("{\"position\":30}")).expect("Kafka's position");
         assert_eq!((kafka.offset, kafka.id, kafka.fingerprint), (30, None, None));
     }

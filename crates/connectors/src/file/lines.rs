@@ -80,7 +80,12 @@ impl Lines {
         self.filled > self.at || self.long.is_some()
     }
 
-    /// What was consumed, all of it: the basis of the next positions.
+    /// The bytes that follow what was seen.
+    pub(super) fn at_hand(&self) -> &[u8] {
+        &self.data[..self.filled]
+    }
+
+    /// What is behind: the basis of the next positions.
     pub(super) fn seen(&self) -> &Seen {
         &self.seen
     }

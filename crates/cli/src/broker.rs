@@ -15,13 +15,17 @@ use crate::plugins;
 /// Where a command finds the queues.
 #[derive(Debug, Clone, Args)]
 pub struct BrokerArguments {
-    /// REST API of a running worker
-    #[arg(long, value_name = "URL", env = "OMSCONNECT_WORKER", default_value = "http://127.0.0.1:8081")]
-    pub worker: String,
+    /// REST API of a running worker [env: OMSCONNECT_WORKER] [default: http://127.0.0.1:8081]
+    #[arg(long, value_name = "URL")]
+    pub worker: Option<String>,
     /// Straight at the broker, without a worker: oms:local:///FOLDER, oms:<driver>://HOST:PORT/REGION
     #[arg(long, value_name = "URL", conflicts_with = "worker")]
     pub driver_url: Option<String>,
 }
+
+/// Names the worker where no flag does.
+const WORKER_VARIABLE: &str = "OMSCONNECT_WORKER";
+const DEFAULT_WORKER: &str = "http://127.0.0.1:8081";
 
 /// An open way to the queues.
 pub enum Broker {
@@ -55,7 +59,10 @@ impl Broker {
     /// A URL that cannot be read; a broker that cannot be opened. A worker is not asked yet.
     pub async fn open(arguments: &BrokerArguments) -> Result<Self> {
         let Some(url) = &arguments.driver_url else {
-            return Ok(Self::Worker(Worker::new(&arguments.worker)?));
+            // Not by clap: a variable must not be in conflict with --driver-url.
+            let variable = std::env::var(WORKER_VARIABLE).ok().filter(|url| !url.is_empty());
+            let url = arguments.worker.clone().or(variable);
+            return Ok(Self::Worker(Worker::new(url.as_deref().unwrap_or(DEFAULT_WORKER))?));
         };
         let url: AccessPointUrl = url.parse()?;
         Ok(Self::Driver(plugins::drivers().connect(&url, &Properties::new()).await?))

@@ -23,13 +23,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Takes the port, opens the message queue, starts the worker and serves. When it returns the API answers.
+    /// Opens the message queue, starts the worker and serves. When it returns the API answers.
     ///
     /// # Errors
-    /// The port or the queue cannot be had; nothing is left running then.
-    pub async fn start(settings: &WorkerSettings) -> Result<Self> {
+    /// The queue cannot be had; nothing is left running then.
+    pub async fn start(settings: &WorkerSettings, listener: TcpListener) -> Result<Self> {
         let http = &settings.http;
-        let listener = listen(http.host, http.port).await?;
         let address = listener.local_addr().map_err(|error| cannot_listen(http.host, http.port, &error))?;
         let worker = Worker::start(options(settings, address)).await?;
         let rest = RestOptions {
@@ -94,13 +93,12 @@ fn options(settings: &WorkerSettings, address: SocketAddr) -> WorkerOptions {
     }
 }
 
-async fn listen(host: IpAddr, port: u16) -> Result<TcpListener> {
+/// Takes the port.
+///
+/// # Errors
+/// `http.*`: it cannot be had.
+pub async fn listen(host: IpAddr, port: u16) -> Result<TcpListener> {
     TcpListener::bind((host, port)).await.map_err(|error| cannot_listen(host, port, &error))
-}
-
-/// Whether the port can be taken now.
-pub async fn is_free(host: IpAddr, port: u16) -> bool {
-    listen(host, port).await.is_ok()
 }
 
 fn cannot_listen(host: IpAddr, port: u16, error: &io::Error) -> Failure {

@@ -63,15 +63,26 @@ fn all(registry: &Registry, drivers: &DriverRegistry) -> Result<()> {
     for (kind, title) in
         [(PluginKind::Source, "SOURCES"), (PluginKind::Sink, "SINKS"), (PluginKind::Converter, "CONVERTERS")]
     {
-        let of_kind = registry.plugins().iter().filter(|plugin| plugin.kind() == kind);
-        let rows =
-            of_kind.map(|plugin| [plugin.class.to_owned(), plugin.aliases.join(", "), plugin.doc.to_owned()]);
-        output::table([title, "ALSO", "WHAT IT DOES"], rows)?;
+        output::line(title)?;
+        for plugin in registry.plugins().iter().filter(|plugin| plugin.kind() == kind) {
+            let (name, others) = names(plugin);
+            output::line(format!("  {name:<12}{}", plugin.doc))?;
+            output::line(format!("  {:<12}{}", "", others.join(", ")))?;
+        }
         output::line("")?;
     }
-    let rows =
-        drivers.drivers().iter().map(|driver| [driver.name().to_owned(), format!("oms:{}:", driver.name())]);
-    output::table(["DRIVERS", "URL"], rows)
+    output::line("DRIVERS")?;
+    for driver in drivers.drivers() {
+        output::line(format!("  {:<12}oms:{}://...", driver.name(), driver.name()))?;
+    }
+    Ok(())
+}
+
+/// The name that is shortest to type, and the others, the class first.
+fn names(plugin: &PluginInfo) -> (&'static str, Vec<&'static str>) {
+    let name = plugin.aliases.first().copied().unwrap_or(plugin.class);
+    let others = std::iter::once(plugin.class).chain(plugin.aliases.iter().copied());
+    (name, others.filter(|other| *other != name).collect())
 }
 
 fn all_json(registry: &Registry, drivers: &DriverRegistry) -> Value {

@@ -16,7 +16,8 @@ Examples:
   omsconnect queues delete orders
   omsconnect queues list --driver-url oms:local:///var/lib/omsconnect
 
-The embedded queue (oms:local) is open in one process at a time: while a worker runs, go through it.";
+The embedded queue (oms:local) is open in one process at a time: while a worker runs, go
+through it.";
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -30,13 +31,16 @@ enum Action {
     List(Common),
     /// The partitions of one queue, with the first and the next offset
     Describe {
+        /// Its name
         queue: String,
         #[command(flatten)]
         common: Common,
     },
     /// Make a queue
     Create {
+        /// Its name: letters, digits, `.`, `_` and `-`
         queue: String,
+        /// How many partitions it has
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         partitions: u32,
         /// Messages older than this may be removed [default: the broker's]
@@ -50,6 +54,7 @@ enum Action {
     },
     /// Delete a queue and its messages
     Delete {
+        /// Its name
         queue: String,
         #[command(flatten)]
         common: Common,

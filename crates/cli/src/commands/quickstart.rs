@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use self::shop::Shop;
@@ -47,10 +48,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn run(arguments: Arguments) -> Result<()> {
     let mut signals = Signals::listen()?;
     let place = Place::prepare(arguments.dir.as_deref())?;
-    let settings = WorkerSettings::for_quickstart(place.path(), port(arguments.port).await)?;
+    let settings = WorkerSettings::for_quickstart(place.path())?;
     let _log = logging::start(&settings.log)?;
     let shop = Shop::open(&place.path().join("shop.db"))?;
-    let mut service = Service::start(&settings).await?;
+    let mut service = Service::start(&settings, listen(arguments.port).await?).await?;
     let url = service.url();
     let ended = tokio::select! {
         ended = demonstrate(&url, &settings, &shop, arguments.once) => ended,
@@ -71,7 +72,8 @@ async fn demonstrate(url: &str, settings: &WorkerSettings, shop: &Shop, once: bo
         .map_err(|error| Failure::new("quickstart.config", error.to_string()))?;
     let answer = worker.get(&format!("/connectors/{CONNECTOR}?config={}", encode(&text))).await?;
     let answer = String::from_utf8_lossy(&answer.body).into_owned();
-    if answer != "success" {
+    // A folder that was kept has it already, as the original says it.
+    if answer != "success" && answer != "Connector with same config already exist." {
         return Err(Failure::new(
             "quickstart.connector",
             format!("the worker did not create the connector: {answer}"),
@@ -138,18 +140,19 @@ async fn running(worker: &Worker) -> Result<()> {
     }
 }
 
-/// The port that was asked for, or the first free one from the default on.
-async fn port(wanted: Option<u16>) -> u16 {
+/// Takes the port that was asked for, or the first free one from the default on.
+async fn listen(wanted: Option<u16>) -> Result<TcpListener> {
     const DEFAULT: u16 = 8081;
+    let host = [127, 0, 0, 1].into();
     if let Some(port) = wanted {
-        return port;
+        return service::listen(host, port).await;
     }
     for port in DEFAULT..DEFAULT + 100 {
-        if service::is_free([127, 0, 0, 1].into(), port).await {
-            return port;
+        if let Ok(listener) = service::listen(host, port).await {
+            return Ok(listener);
         }
     }
-    0
+    service::listen(host, 0).await
 }
 
 /// Where everything is kept: a folder of the user's, or one that goes away in the end.

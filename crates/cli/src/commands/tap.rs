@@ -19,8 +19,9 @@ Examples:
   omsconnect tap orders --worker http://10.0.0.5:8081
   omsconnect tap orders --driver-url oms:local:///var/lib/omsconnect
 
-With --json each message is one line: queue, partition, offset, timestamp (milliseconds), key, headers, value. Bytes that
-are not UTF-8 are {\"base64\": \"...\"}, and what is not there is null. Reading commits no position and disturbs nobody.
+With --json each message is one line: queue, partition, offset, timestamp (milliseconds), key,
+headers, value. Bytes that are not UTF-8 are {\"base64\": \"...\"}, and what is not there is null.
+Reading commits no position and disturbs nobody.
 
 Exit codes: 0 at the limit, the timeout, Ctrl-C or a closed pipe; 1 failed; 2 wrongly called.";
 

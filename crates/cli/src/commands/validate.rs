@@ -19,8 +19,9 @@ Examples:
   omsconnect validate orders.json --offline              without connecting to anything
   omsconnect validate examples/mysql-source.properties
 
-The file is what is sent to a worker: {\"name\": ..., \"config\": {...}}, or the configuration alone; or a properties file.
-Everything found is told at once. When the keys are right the connector's own checks are made, which connect to its system.
+The file is what is sent to a worker: {\"name\": ..., \"config\": {...}}, or the configuration alone; or
+a properties file. Everything found is told at once. When the keys are right the connector's own
+checks are made, which connect to its system.
 
 Exit codes: 0 valid, 1 not valid, 2 wrongly called.";
 

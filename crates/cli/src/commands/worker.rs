@@ -1,21 +1,22 @@
 //! `omsconnect worker`
 
 use crate::failure::Result;
-use crate::service::Service;
+use crate::service::{self, Service};
 use crate::settings::{WorkerArguments, WorkerSettings};
 use crate::signals::Signals;
 use crate::{logging, output};
 
 pub const EXAMPLES: &str = "\
 Examples:
-  omsconnect worker                                      the embedded queue in ~/connectorStore, REST on port 8081
+  omsconnect worker                       queue in ~/connectorStore, REST on port 8081
   omsconnect worker -c connect.conf
   omsconnect worker --http-port 8082 --store-path-root-dir /var/lib/omsconnect --log-stdout
   OMSCONNECT_LOG_LEVEL=debug omsconnect worker -c connect.conf
 
-Each key is taken from the flag, else the environment variable, else the file, else the default. It prints
-\"The worker [ID] boot success.\" once the REST API answers. SIGTERM or Ctrl-C lets work end and flushes positions; a second
-one ends at once.
+Each key is taken from the flag, else the environment variable, else the file, else the default.
+
+It prints \"The worker [ID] boot success.\" once the REST API answers. SIGTERM or Ctrl-C lets work
+end and flushes positions; a second one ends at once.
 
 Exit codes: 0 stopped, 1 failed, 2 wrongly called.";
 
@@ -41,8 +42,9 @@ async fn serve(settings: &WorkerSettings, log: &logging::Log) -> Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
+    let listener = service::listen(settings.http.host, settings.http.port).await?;
     let mut service = tokio::select! {
-        started = Service::start(settings) => started?,
+        started = Service::start(settings, listener) => started?,
         (signal, _) = signals.next() => {
             tracing::info!(signal, "asked to stop before the start was complete");
             return Ok(());

@@ -42,12 +42,14 @@ impl Args for WorkerArguments {
                 Default::None => String::new(),
                 Default::Is(text) | Default::MadeFrom(text) => format!(" [default: {text}]"),
             };
-            let help = format!("{} [key: {}] [env: {}]{default}", key.doc, key.name, key.variable());
+            let short = key.doc.split_inclusive(". ").next().unwrap_or(key.doc).trim_end();
+            let places = format!("[key: {}] [env: {}]", key.name, key.variable());
             let arg = Arg::new(key.flag())
                 .long(key.flag())
                 .value_name(key.placeholder())
                 .help_heading(key.group)
-                .help(help);
+                .help(format!("{short}{default}"))
+                .long_help(format!("{}\n{places}{default}", key.doc));
             // A switch may stand alone: --log-stdout is --log-stdout=true.
             command.arg(match key.kind {
                 Kind::Bool => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),

@@ -88,6 +88,9 @@ impl Resolved {
     }
 }
 
+/// Variables of ours that are no setting of a worker: its file, and the worker that `tap` and `queues` ask.
+const OTHERS: [&str; 2] = ["CONFIG_FILE", "WORKER"];
+
 /// Takes for each key the first of flag, environment variable, file and default, and checks that it can be read.
 /// `expand` replaces references to secrets.
 ///
@@ -103,7 +106,7 @@ pub fn resolve(sources: &Sources, expand: impl Fn(&str) -> Result<String>) -> Re
         place(&mut given, &mut prefixed, &mut failures, name, text, origin);
     }
     for (name, text) in &sources.variables {
-        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| *rest != "CONFIG_FILE") else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX).filter(|rest| !OTHERS.contains(rest)) else { continue };
         let key = from_variable(name, rest);
         match key {
             Some(key) => {

@@ -69,10 +69,9 @@ impl WorkerSettings {
     }
 
     /// The defaults, with everything in `folder` and nothing taken from the environment.
-    pub fn for_quickstart(folder: &Path, port: u16) -> Result<Self> {
+    pub fn for_quickstart(folder: &Path) -> Result<Self> {
         let text = |path: PathBuf| path.display().to_string();
         let flags = [
-            ("http-port", port.to_string()),
             ("oms-driver-url", local_url(&folder.join("queues"))?.to_string()),
             ("log-dir", text(folder.join("log"))),
         ];

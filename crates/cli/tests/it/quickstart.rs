@@ -9,7 +9,7 @@ use crate::common::{Home, Process, request};
 fn once_shows_a_message_and_ends() {
     let home = Home::new();
     let out = home.run(&["quickstart", "--once"]).ok();
-    for part in ["/connectors/shop?config={", "UPDATE orders", "\norders[0] @0", "\"status\": \"PAID\""] {
+    for part in ["/connectors/shop?config={", "UPDATE orders", "\norders[0] @0", "\"status\":\"PAID\""] {
         assert!(out.replace("\n   ", "\n").contains(part), "{part} in {out}");
     }
     // Nothing is left behind.

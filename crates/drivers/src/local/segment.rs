@@ -164,16 +164,23 @@ pub(super) fn recover(path: &Path, base: u64, checkpoint: Option<Checkpoint>) ->
         let why = format!("{} bytes had been written, but the file ends here", known.len);
         return Err(error::corrupt(path, len, why));
     }
-    if len < FILE_HEADER {
-        // Killed while the file was made: its name says where it begins, and the time is that of the file before.
-        let after = checkpoint.map_or(0, |checkpoint| checkpoint.last_time);
-        let made = create(path, base, after).and_then(|file| file.sync_data());
-        made.map_err(|source| error::io("cannot write", path, source))?;
-        return Ok(Checkpoint { base, len: FILE_HEADER, end: base, last_time: after });
-    }
     let mut window = Window::default();
     let head = window.get(&file, 0, FILE_HEADER as usize, len, 0).map_err(failed)?;
-    let after = check_header(path, head.unwrap_or_default(), base)?;
+    let after = match check_header(path, head.unwrap_or_default(), base) {
+        Ok(after) => after,
+        Err(damage) => {
+            // Killed while the file was made: nothing in it was acknowledged, its name says where it begins, and the
+            // time is that of the file before.
+            let unfinished = damage.status == StatusCode::Corrupt && known.is_none();
+            if !unfinished || holds_messages(&file, base, len, &mut window).map_err(failed)? {
+                return Err(damage);
+            }
+            let after = checkpoint.map_or(0, |checkpoint| checkpoint.last_time);
+            let made = create(path, base, after).and_then(|file| file.sync_data());
+            made.map_err(|source| error::io("cannot write", path, source))?;
+            return Ok(Checkpoint { base, len: FILE_HEADER, end: base, last_time: after });
+        }
+    };
     let start = Checkpoint { base, len: FILE_HEADER, end: base, last_time: after };
     let good = scan(&file, known.unwrap_or(start), len, &mut window).map_err(failed)?;
     if good.len < len {
@@ -206,6 +213,13 @@ fn scan(file: &File, from: Checkpoint, limit: u64, window: &mut Window) -> io::R
         good.last_time = header.stored_at;
     }
     Ok(good)
+}
+
+/// Whether a file without a header has messages all the same.
+fn holds_messages(file: &File, base: u64, limit: u64, window: &mut Window) -> io::Result<bool> {
+    let first = frame_at(window, file, FILE_HEADER, limit, 0)?;
+    Ok(first.is_some_and(|first| first.base_offset == base)
+        || durable_behind(file, 0, limit, window)?.is_some())
 }
 
 /// Whether a frame behind `at` says that the bytes at `at` had been synced; how many had.

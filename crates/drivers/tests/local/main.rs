@@ -6,6 +6,7 @@ mod fixture;
 mod formats;
 mod kill;
 mod owner;
+mod retention;
 
 mod conformance {
     use crate::fixture::Folder;

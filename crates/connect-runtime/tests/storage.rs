@@ -60,8 +60,10 @@ const V1: &str = include_str!("data/control/v1.ndjson");
 
 #[test]
 fn control_entries_of_the_first_version_are_read() {
-    let entries = V1.lines().map(|line| Entry::decode(line.as_bytes()).unwrap_or_else(|e| panic!("{e}: {line}")));
-    let state = entries.enumerate().fold(State::default(), |state, (at, entry)| apply(state, entry, at as u64));
+    let entries =
+        V1.lines().map(|line| Entry::decode(line.as_bytes()).unwrap_or_else(|e| panic!("{e}: {line}")));
+    let state =
+        entries.enumerate().fold(State::default(), |state, (at, entry)| apply(state, entry, at as u64));
     let text = serde_json::to_string_pretty(&state).expect("JSON");
     assert_eq!(text.trim(), include_str!("data/control/v1.state.json").trim());
 }

@@ -137,7 +137,8 @@ async fn failed_sends_are_repeated_in_order() {
     assert_eq!(place.script.left(), 0);
     // Repeats are whole runs: each record's last place is behind that of the record before it.
     let last = |text: &String| seen.iter().rposition(|other| other == text);
-    let places: Vec<_> = numbers(0, 200).iter().map(|text| last(text).unwrap_or_else(|| panic!("lost {text}"))).collect();
+    let places: Vec<_> =
+        numbers(0, 200).iter().map(|text| last(text).unwrap_or_else(|| panic!("lost {text}"))).collect();
     assert!(places.is_sorted(), "{seen:?}");
     assert!(seen.len() < 220, "repeats: {}", seen.len() - 200);
     worker.shutdown().await;
@@ -162,8 +163,10 @@ async fn a_record_that_can_never_be_stored_fails_the_task_and_loses_nothing() {
 async fn errors_that_pass_are_tried_again() {
     let place = Place::new();
     let worker = place.worker().await;
-    create(&worker, "start", &[("connector.class", "count"), ("fail.how", "start"), ("queue", "out-s")]).await;
-    let poll = [("connector.class", "count"), ("fail.how", "retriable"), ("fail.at", "4"), ("queue", "out-r")];
+    create(&worker, "start", &[("connector.class", "count"), ("fail.how", "start"), ("queue", "out-s")])
+        .await;
+    let poll =
+        [("connector.class", "count"), ("fail.how", "retriable"), ("fail.at", "4"), ("queue", "out-r")];
     create(&worker, "poll", &poll).await;
     assert_eq!(bodies(&arrived(&worker, "out-s", 10).await), numbers(0, 10));
     assert_eq!(bodies(&arrived(&worker, "out-r", 10).await), numbers(0, 10));
@@ -215,6 +218,23 @@ async fn several_partitions_keep_the_order_of_each_key() {
     worker.shutdown().await;
 }
 
+/// The original's messages have no key; order is kept by it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_originals_format_has_no_keys_unless_a_key_converter_is_set() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    let original = ("source-record-converter", "io.openmessaging.connect.runtime.converter.JsonConverter");
+    let many = [("connector.class", "count"), ("keys", "5"), ("queue.partitions", "4"), original];
+    create(&worker, "a", &many).await;
+    let seen = arrived(&worker, "out", 10).await;
+    assert!(seen.iter().all(|(_, key, _)| key.is_none()), "{seen:?}");
+    assert!(seen.iter().any(|(partition, ..)| *partition != seen[0].0), "all in one partition: {seen:?}");
+    let keyed = [&many[..], &[("key.converter", "json"), ("queue", "out-k")]].concat();
+    create(&worker, "b", &keyed).await;
+    assert!(arrived(&worker, "out-k", 10).await.iter().all(|(_, key, _)| key.is_some()));
+    worker.shutdown().await;
+}
+
 /// Invariant 2: positions of a sink move only behind a flush.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_fails_gets_the_same_records_again() {
@@ -232,14 +252,19 @@ async fn a_sink_that_fails_gets_the_same_records_again() {
     create(&worker, "a", &[("connector.class", "count"), ("count", "40")]).await;
     let collected = plugins::collection("sink-test");
     let expected: Vec<String> = (0..40).map(|n| n.to_string()).collect();
-    until("all durable", async || (collected.durable.lock().expect("a lock").len() >= 40).then_some(())).await;
+    until("all durable", async || (collected.durable.lock().expect("a lock").len() >= 40).then_some(()))
+        .await;
     assert_eq!(*collected.durable.lock().expect("a lock"), expected);
     worker.shutdown().await;
 
     let worker = place.worker().await;
     task_is(&worker, "sink", RunState::Running).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(*collected.durable.lock().expect("a lock"), expected, "nothing comes twice after a clean stop");
+    assert_eq!(
+        *collected.durable.lock().expect("a lock"),
+        expected,
+        "nothing comes twice after a clean stop"
+    );
     worker.shutdown().await;
 }
 
@@ -248,16 +273,28 @@ async fn a_sink_that_fails_gets_the_same_records_again() {
 async fn secrets_are_never_shown() {
     let place = Place::new();
     let worker = place.worker().await;
-    let secret = [("connector.class", "count"), ("password", "hunter2"), ("oms-driver-url", "oms:kafka://me:hunter3@a:1/b")];
-    let refused = worker.validate("count", &config(&[&secret[..2], &[("fail.how", "validate"), ("name", "a")]].concat())).await;
+    let secret = [
+        ("connector.class", "count"),
+        ("password", "hunter2"),
+        ("oms-driver-url", "oms:kafka://me:hunter3@a:1/b"),
+    ];
+    let refused = worker
+        .validate("count", &config(&[&secret[..2], &[("fail.how", "validate"), ("name", "a")]].concat()))
+        .await;
     let shown = format!("{refused:?}");
     assert!(!shown.contains("hunter2") && shown.contains("count.wrong"), "{shown}");
     create(&worker, "a", &secret).await;
     task_is(&worker, "a", RunState::Failed).await;
-    let shown = format!("{:?} {:?} {:?}", worker.connector_info("a"), worker.connector_tasks("a"), worker.connector_status("a"));
+    let shown = format!(
+        "{:?} {:?} {:?}",
+        worker.connector_info("a"),
+        worker.connector_tasks("a"),
+        worker.connector_status("a")
+    );
     assert!(!shown.contains("hunter"), "{shown}");
     assert!(shown.contains("no driver is named"), "{shown}");
-    let fatal = [("connector.class", "count"), ("password", "hunter2"), ("fail.how", "fatal"), ("fail.at", "1")];
+    let fatal =
+        [("connector.class", "count"), ("password", "hunter2"), ("fail.how", "fatal"), ("fail.at", "1")];
     create(&worker, "b", &fatal).await;
     task_is(&worker, "b", RunState::Failed).await;
     assert!(trace(&worker, "b").contains("broken, says ********"), "{}", trace(&worker, "b"));
@@ -277,10 +314,26 @@ async fn bad_configurations_are_refused_with_the_key_and_the_remedy() {
         (&[][..], ApiErrorKind::Invalid, "contains no connector type"),
         (&[("connector.class", "count"), ("coumt", "1")], ApiErrorKind::Invalid, "did you mean count?"),
         (&[("connector.class", "count"), ("count", "x")], ApiErrorKind::Invalid, "Not a number of type LONG"),
-        (&[("connector.class", "count"), ("name", "other")], ApiErrorKind::Invalid, "doesn't match connector name"),
-        (&[("connector.class", "count"), ("value.converter", "jsom")], ApiErrorKind::Invalid, "did you mean json?"),
-        (&[("connector.class", "count"), ("password", "${env:OMS_NOT_SET}")], ApiErrorKind::Invalid, "OMS_NOT_SET is not set"),
-        (&[("connector.class", "count"), ("oms-driver-url", "oms:kafka://a")], ApiErrorKind::Invalid, "is missing at the end"),
+        (
+            &[("connector.class", "count"), ("name", "other")],
+            ApiErrorKind::Invalid,
+            "doesn't match connector name",
+        ),
+        (
+            &[("connector.class", "count"), ("value.converter", "jsom")],
+            ApiErrorKind::Invalid,
+            "did you mean json?",
+        ),
+        (
+            &[("connector.class", "count"), ("password", "${env:OMS_NOT_SET}")],
+            ApiErrorKind::Invalid,
+            "OMS_NOT_SET is not set",
+        ),
+        (
+            &[("connector.class", "count"), ("oms-driver-url", "oms:kafka://a")],
+            ApiErrorKind::Invalid,
+            "is missing at the end",
+        ),
     ] {
         let error = worker.put_connector("a", config(pairs), PutMode::Create, None).await.expect_err(text);
         assert_eq!(error.kind, kind, "{error}");
@@ -288,7 +341,8 @@ async fn bad_configurations_are_refused_with_the_key_and_the_remedy() {
     }
     assert!(worker.connector_names().is_empty());
     create(&worker, "a", &[("connector.class", "count")]).await;
-    let twice = worker.put_connector("a", config(&[("connector.class", "count")]), PutMode::Create, None).await;
+    let twice =
+        worker.put_connector("a", config(&[("connector.class", "count")]), PutMode::Create, None).await;
     assert_eq!(twice.expect_err("a conflict").kind, ApiErrorKind::Conflict);
     assert_eq!(worker.delete_connector("b").await.expect_err("unknown").kind, ApiErrorKind::NotFound);
     worker.shutdown().await;

@@ -11,6 +11,12 @@ use crate::value::{Value, Visitor};
 
 /// A configured wire format for keys or values.
 pub trait Converter: Send + Sync {
+    /// Whether messages with values of this format have no key unless a key converter is configured. Order is kept by
+    /// the key all the same.
+    fn leaves_out_keys(&self) -> bool {
+        false
+    }
+
     fn encoder(&self) -> Box<dyn Encoder>;
     fn decoder(&self) -> Box<dyn Decoder>;
 }

@@ -301,6 +301,16 @@ impl MessageWriter<'_> {
         }
     }
 
+    /// What was appended to the lent buffer is nothing.
+    pub fn drop_written(&mut self) {
+        self.batch.data.truncate(self.draft.at);
+    }
+
+    /// What was appended to the lent buffer is the sharding key.
+    pub fn sharding_key_written(&mut self) {
+        self.draft.sharding = self.part();
+    }
+
     pub fn key(&mut self, key: Option<&[u8]>) {
         if let Some(key) = key {
             self.batch.data.extend_from_slice(key);

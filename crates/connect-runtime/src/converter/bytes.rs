@@ -110,7 +110,9 @@ impl Encoder for BytesEncoder {
         let result = match self.seen {
             Seen::Bytes => Ok(true),
             Seen::Null => Ok(false),
-            Seen::Nothing => Err(Error::record("converter.incomplete", "the value was not visited to its end")),
+            Seen::Nothing => {
+                Err(Error::record("converter.incomplete", "the value was not visited to its end"))
+            }
             Seen::Wrong(what) => Err(Error::record(
                 "converter.not_bytes",
                 format!("ByteArrayConverter writes nothing but bytes, and this value is {what}"),

@@ -29,7 +29,14 @@ fn parse(def: &ConfigDef, options: &Config) -> Result<Parsed> {
 pub fn register(registry: &mut Registry) {
     let mut add = |class, aliases, doc, config_def, factory| {
         let factory = Factory::Converter(factory);
-        registry.register(PluginInfo { class, aliases, version: env!("CARGO_PKG_VERSION"), doc, config_def, factory });
+        registry.register(PluginInfo {
+            class,
+            aliases,
+            version: env!("CARGO_PKG_VERSION"),
+            doc,
+            config_def,
+            factory,
+        });
     };
     add(
         "org.apache.kafka.connect.json.JsonConverter",

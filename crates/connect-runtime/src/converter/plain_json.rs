@@ -54,7 +54,7 @@ impl Encoder for PlainEncoder {
 pub(super) struct PlainFormat;
 
 impl Format for PlainFormat {
-    #[inline]
+    #[inline(always)]
     fn scalar(&self, out: &mut Vec<u8>, kind: Kind, value: Scalar<'_>) -> Result<(), Box<Error>> {
         match value {
             Scalar::Str(text) if kind == Kind::Json => push_embedded(out, text),

@@ -32,6 +32,8 @@ pub struct BatchSink {
     head: Head,
     /// Encoded headers of the record at hand; they stand behind its key.
     headers: Vec<u8>,
+    /// The key orders the message and is not part of it.
+    keyless: bool,
     /// Why the record at hand cannot be encoded.
     failed: Option<Error>,
 }
@@ -76,8 +78,8 @@ impl Head {
 }
 
 impl BatchSink {
-    /// A batch is full at `full_at` bytes.
-    pub fn new(key: &dyn Converter, value: &dyn Converter, full_at: usize) -> Self {
+    /// A batch is full at `full_at` bytes. Without keys, what `key` makes only keeps the order.
+    pub fn new(key: &dyn Converter, value: &dyn Converter, keyless: bool, full_at: usize) -> Self {
         let head = Head {
             queue: "".into(),
             queue_partition: None,
@@ -97,6 +99,7 @@ impl BatchSink {
             draft: None,
             head,
             headers: Vec::new(),
+            keyless,
             failed: None,
         }
     }
@@ -136,8 +139,11 @@ impl BatchSink {
         let has_key = has_key?;
         let Some(draft) = self.draft.take() else { return Ok(()) };
         let mut writer = self.batch.resume(draft);
-        if has_key {
-            writer.key_written();
+        match (has_key, self.keyless) {
+            (false, _) => {}
+            (true, false) => writer.key_written(),
+            (true, true) if self.head.has_sharding_key => writer.drop_written(),
+            (true, true) => writer.sharding_key_written(),
         }
         if !self.headers.is_empty() {
             writer.encoded_headers(&self.headers);

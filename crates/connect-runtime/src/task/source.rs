@@ -56,6 +56,7 @@ pub async fn attempt(spec: &TaskSpec, scrubber: &mut Scrubber, backoff: &mut Dur
         converter(&spec.registry, &key, &resolved.config, &spec.defaults)
     };
     let (key, value) = (make(keys::KEY_CONVERTER)?, make(keys::VALUE_CONVERTER)?);
+    let keyless = value.leaves_out_keys() && !resolved.config.contains_key(keys::KEY_CONVERTER);
     let (store, positions) =
         SourcePositions::claim(spec.store.clone(), &spec.id, spec.epoch).await.map_err(fenced)?;
     let state = KeyedTaskState::claim(spec.store.clone(), &spec.id, spec.epoch).await.map_err(fenced)?;
@@ -82,7 +83,7 @@ pub async fn attempt(spec: &TaskSpec, scrubber: &mut Scrubber, backoff: &mut Dur
     let mut stream = Stream {
         spec,
         flight: Flight::new(producer, queues),
-        sink: BatchSink::new(&*key, &*value, settings.int(keys::BATCH_BYTES) as usize),
+        sink: BatchSink::new(&*key, &*value, keyless, settings.int(keys::BATCH_BYTES) as usize),
         store,
         report,
         batch_bytes: settings.int(keys::BATCH_BYTES) as usize,

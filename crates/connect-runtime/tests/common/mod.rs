@@ -101,10 +101,15 @@ pub async fn messages(worker: &Worker, queue: &str) -> Vec<Arrived> {
         let at = QueuePartition::new(queue, partition.partition);
         consumer.assign(&[(at.clone(), StartAt::Begin)]).await.expect("assigned");
         while consumer.position(&at).unwrap_or(0) < partition.end {
-            let batch = consumer.poll(1 << 20, Duration::from_secs(5)).await.expect("polled").expect("a batch");
+            let batch =
+                consumer.poll(1 << 20, Duration::from_secs(5)).await.expect("polled").expect("a batch");
             for message in batch.messages.iter() {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                arrived.push((partition.partition, message.key.map(text), message.body.map(text).unwrap_or_default()));
+                arrived.push((
+                    partition.partition,
+                    message.key.map(text),
+                    message.body.map(text).unwrap_or_default(),
+                ));
             }
         }
         consumer.close().await.expect("closed");

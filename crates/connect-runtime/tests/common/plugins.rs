@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use openmessaging_connector::config::KeyType;
 use openmessaging_connector::registry::Factory;
 use openmessaging_connector::{
-    Config, ConfigDef, EntryType, Error, Flow, Key, PluginInfo, Polled, Position, RecordHead, RecordSink, Registry, Result,
-    Scalar, SinkBatch, SinkConnector, SinkTask, SinkTaskContext, SourceConnector, SourcePartition, SourceTask,
-    SourceTaskContext,
+    Config, ConfigDef, EntryType, Error, Flow, Key, PluginInfo, Polled, Position, RecordHead, RecordSink,
+    Registry, Result, Scalar, SinkBatch, SinkConnector, SinkTask, SinkTaskContext, SourceConnector,
+    SourcePartition, SourceTask, SourceTaskContext,
 };
 
 pub fn register(registry: &mut Registry) {
@@ -44,7 +44,15 @@ fn count_keys() -> ConfigDef {
         .key(Key::new("password", KeyType::Password, "A secret."))
         .key(Key::new("fail.at", KeyType::Long, "The record before which it fails.").default("-1"))
         .key(Key::new("fail.how", KeyType::String, "How.").default("none").one_of(&[
-            "none", "panic", "hang", "fatal", "retriable", "start", "validate", "connector", "record",
+            "none",
+            "panic",
+            "hang",
+            "fatal",
+            "retriable",
+            "start",
+            "validate",
+            "connector",
+            "record",
         ]))
 }
 
@@ -58,7 +66,11 @@ impl SourceConnector for CountConnector {
     async fn validate(&mut self, config: &Config) -> Vec<Error> {
         let parsed = count_keys().parse(config).expect("valid");
         match parsed.str("fail.how") {
-            "validate" => vec![Error::config("count.wrong", "count", format!("no {}", parsed.secret("password").expose()))],
+            "validate" => vec![Error::config(
+                "count.wrong",
+                "count",
+                format!("no {}", parsed.secret("password").expose()),
+            )],
             _ => Vec::new(),
         }
     }
@@ -143,7 +155,9 @@ impl SourceTask for CountTask {
                 match std::mem::replace(&mut self.fail_how, "none".to_owned()).as_str() {
                     "panic" => panic!("on request, with {}", self.password),
                     "hang" => std::thread::sleep(Duration::from_secs(3600)),
-                    "fatal" => return Err(Error::fatal("count.fatal", format!("broken, says {}", self.password))),
+                    "fatal" => {
+                        return Err(Error::fatal("count.fatal", format!("broken, says {}", self.password)));
+                    }
                     "retriable" => return Err(Error::retriable("count.away", "away")),
                     _ => {}
                 }
@@ -169,7 +183,8 @@ impl SourceTask for CountTask {
     }
 
     async fn rewind(&mut self, positions: HashMap<SourcePartition, Position>) -> Result<()> {
-        self.next = self.partition.as_ref().and_then(|p| positions.get(p)).map_or(0, |position| position.step);
+        self.next =
+            self.partition.as_ref().and_then(|p| positions.get(p)).map_or(0, |position| position.step);
         Ok(())
     }
 }

@@ -34,7 +34,13 @@ impl Golden {
         self.cases.remove(name).unwrap_or_else(|| panic!("no case {name}"))
     }
 
-    fn check(&mut self, name: &str, converter: &Arc<dyn Converter>, schema: Option<&Arc<Schema>>, value: &Value<'_>) {
+    fn check(
+        &mut self,
+        name: &str,
+        converter: &Arc<dyn Converter>,
+        schema: Option<&Arc<Schema>>,
+        value: &Value<'_>,
+    ) {
         let (outcome, wanted) = self.take(name);
         assert_eq!(outcome, "ok", "{name}");
         let written = encode(converter, schema, value);
@@ -142,10 +148,16 @@ fn defaults(golden: &mut Golden) {
         Field::new("m", with_default(list, Value::Array(vec![Value::str("p")])).shared()),
         Field::new("p", with_default(price, decimal("1.500")).shared()),
     ];
-    let schema = Schema { version: Some(3), doc: Some("a \"doc\"".into()), ..Schema::structure("n", fields) }.shared();
+    let schema =
+        Schema { version: Some(3), doc: Some("a \"doc\"".into()), ..Schema::structure("n", fields) }.shared();
     let value = Value::Struct(schema.clone(), vec![Value::Null, Value::str("y"), Value::Null, Value::Null]);
     golden.both("defaults", Some(&schema), &value);
-    golden.check("defaults.keep", &converter(KAFKA, &[("replace.null.with.default", "false")]), Some(&schema), &value);
+    golden.check(
+        "defaults.keep",
+        &converter(KAFKA, &[("replace.null.with.default", "false")]),
+        Some(&schema),
+        &value,
+    );
 
     let required = Schema::new(Type::Struct(vec![Field::new("i", of(Type::Int32))])).shared();
     let value = Value::Struct(required.clone(), vec![Value::Null]);
@@ -164,17 +176,48 @@ fn texts(golden: &mut Golden) {
     text.push_str("\u{2027}\u{2028}\u{2029}\u{202a}\u{feff}\u{ffff}😀");
     golden.check("escapes", &without, Some(&of(Type::String)), &Value::str(&text));
     let doubles = [
-        0.0, -0.0, 1.0, -1.5, 100.0, 9999999.0, 1.0e7, 12345678.9, 0.001, 9.99e-4, 1.0e-4, 123456789012.0, f64::MAX,
-        5e-324, 1.0e21, 1.234e-10, std::f64::consts::PI, f64::NAN, f64::INFINITY, f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        1.0,
+        -1.5,
+        100.0,
+        9999999.0,
+        1.0e7,
+        12345678.9,
+        0.001,
+        9.99e-4,
+        1.0e-4,
+        123456789012.0,
+        f64::MAX,
+        5e-324,
+        1.0e21,
+        1.234e-10,
+        std::f64::consts::PI,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
     ];
     let values = Value::Array(doubles.into_iter().map(Value::F64).collect());
     golden.check("doubles", &without, Some(&of(Type::Array(of(Type::Float64)))), &values);
     let floats = [
-        0.0, -0.0, 1.0, 0.1, 1.0e7, 9999999.0, 0.001, 9.99e-4, f32::MAX, 1e-45, 16777216.0, f32::NAN, f32::NEG_INFINITY,
+        0.0,
+        -0.0,
+        1.0,
+        0.1,
+        1.0e7,
+        9999999.0,
+        0.001,
+        9.99e-4,
+        f32::MAX,
+        1e-45,
+        16777216.0,
+        f32::NAN,
+        f32::NEG_INFINITY,
     ];
     let values = Value::Array(floats.into_iter().map(Value::F32).collect());
     golden.check("floats", &without, Some(&of(Type::Array(of(Type::Float32)))), &values);
-    let decimals: Vec<_> = golden.cases.keys().filter_map(|name| name.strip_prefix("decimal.base64.")).collect();
+    let decimals: Vec<_> =
+        golden.cases.keys().filter_map(|name| name.strip_prefix("decimal.base64.")).collect();
     assert_eq!(decimals.len(), 19);
     for text in decimals {
         let scale = text.split_once('.').map_or(0, |(_, fraction)| fraction.len() as u32);
@@ -205,7 +248,9 @@ fn show(schema: Option<&Schema>, value: &Value<'_>) -> String {
         Value::Decimal(text) => format!("BigDecimal:{text}"),
         Value::Date(days) => format!("Date:{days}"),
         Value::Struct(schema, values) => {
-            let member = |(field, value): (&Field, &Value<'_>)| format!("{}={};", field.name, show(Some(&field.schema), value));
+            let member = |(field, value): (&Field, &Value<'_>)| {
+                format!("{}={};", field.name, show(Some(&field.schema), value))
+            };
             format!("{{{}}}", schema.fields().iter().zip(values).map(member).collect::<String>())
         }
         Value::Array(values) => {
@@ -229,7 +274,10 @@ const BETTER: [(&str, &str); 14] = [
     // numbers beyond 64 bits, and unsigned ones of ours
     ("null,true,99999999999999999999]}}", "ok\tHashMap:{a=[1, 2.5, x, null, true, 1e20]}"),
     ("18446744073709551615", "ok\tunsigned 18446744073709551615"),
-    ("{\"schema\":{\"type\":\"int64\"},\"payload\":18446744073709551615}", "ok\tunsigned 18446744073709551615"),
+    (
+        "{\"schema\":{\"type\":\"int64\"},\"payload\":18446744073709551615}",
+        "ok\tunsigned 18446744073709551615",
+    ),
     // what Kafka's writes itself, and then reads as 0
     ("{\"type\":\"float\"},\"payload\":\"NaN\"}", "ok\tFloat:NaN"),
     ("{\"type\":\"double\"},\"payload\":\"NaN\"}", "ok\tDouble:NaN"),
@@ -288,7 +336,9 @@ fn errors_say_what_is_wrong_and_where() {
     assert!(text.contains("converter.not_json"), "{text}");
     let decimal_of = |text| {
         let schema = logical(Type::Bytes, Logical::Decimal { precision: 0, scale: 1 });
-        encode_with(&mut *with.encoder(), ORDERS, Some(&schema), &decimal(text)).expect_err("wrong").to_string()
+        encode_with(&mut *with.encoder(), ORDERS, Some(&schema), &decimal(text))
+            .expect_err("wrong")
+            .to_string()
     };
     assert!(decimal_of("NaN").contains("converter.not_decimal"));
     assert!(decimal_of("1.25").contains("more than 1 digits behind the point"));
@@ -309,11 +359,15 @@ fn what_is_written_with_schema_is_read_back_whole() {
         assert!(schema.is_envelope());
         assert_eq!(schema.name, envelope.name);
         let row = schema.fields()[1].schema.clone();
-        let kept = |name: &str| row.fields().iter().find(|field| &*field.name == name).expect("a field").schema.clone();
+        let kept = |name: &str| {
+            row.fields().iter().find(|field| &*field.name == name).expect("a field").schema.clone()
+        };
         assert_eq!(kept("price").logical, Some(Logical::Decimal { precision: 10, scale: 2 }));
         assert_eq!(kept("ts3").logical, Some(Logical::Timestamp { precision: 3 }));
         assert_eq!(kept("geo").ty, Type::Bytes);
-        let Some(Value::Struct(_, read)) = decoded.value.field("after") else { panic!("{:?}", decoded.value) };
+        let Some(Value::Struct(_, read)) = decoded.value.field("after") else {
+            panic!("{:?}", decoded.value)
+        };
         let Value::Struct(_, mut written) = full_row(&image) else { panic!() };
         // the one bit is a boolean in Debezium
         written[20] = Value::Bool(true);
@@ -324,7 +378,9 @@ fn what_is_written_with_schema_is_read_back_whole() {
 #[test]
 fn an_absent_member_is_left_out_and_read_as_absent() {
     let with = converter(KAFKA, &[]);
-    let schema = Schema::structure("s", vec![Field::new("a", of(Type::Int32)), Field::new("b", of(Type::Int32))]).shared();
+    let schema =
+        Schema::structure("s", vec![Field::new("a", of(Type::Int32)), Field::new("b", of(Type::Int32))])
+            .shared();
     let value = Value::Struct(schema.clone(), vec![Value::Absent, Value::I64(2)]);
     let text = encode(&with, Some(&schema), &value).expect("bytes");
     assert!(text.ends_with("\"payload\":{\"b\":2}}"), "{text}");

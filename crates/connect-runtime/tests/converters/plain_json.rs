@@ -24,7 +24,10 @@ fn a_row_looks_as_one_would_write_it() {
 
 #[test]
 fn a_change_has_its_images_source_and_op() {
-    let row = Schema::structure("r", vec![Field::new("id", of(Type::Int64)), Field::new("s", optional(Type::String))]);
+    let row = Schema::structure(
+        "r",
+        vec![Field::new("id", of(Type::Int64)), Field::new("s", optional(Type::String))],
+    );
     let row = row.shared();
     let envelope = envelope_schema(&row);
     // the source may visit the image with the row's own schema
@@ -78,7 +81,11 @@ fn a_broken_document_becomes_a_string() {
 
 #[test]
 fn map_keys_become_text() {
-    let map = Value::Map(vec![(Value::str("a"), Value::I64(1)), (Value::I64(2), Value::Bool(true)), (Value::Null, Value::Absent)]);
+    let map = Value::Map(vec![
+        (Value::str("a"), Value::I64(1)),
+        (Value::I64(2), Value::Bool(true)),
+        (Value::Null, Value::Absent),
+    ]);
     assert_eq!(plain(None, &map).as_deref(), Some("{\"a\":1,\"2\":true,\"null\":null}"));
     let map = Value::Map(vec![(Value::Array(Vec::new()), Value::Null)]);
     let error = encode_with(&mut *converter(PLAIN, &[]).encoder(), ORDERS, None, &map).expect_err("refused");

@@ -29,7 +29,8 @@ fn each_name_finds_its_converter() {
 
 #[test]
 fn options_are_checked_and_unknown_ones_ignored() {
-    let error = |name, key, value| try_converter(name, &[(key, value)], false).err().expect("refused").to_string();
+    let error =
+        |name, key, value| try_converter(name, &[(key, value)], false).err().expect("refused").to_string();
     assert!(error(KAFKA, "schemas.enable", "maybe").contains("schemas.enable"));
     assert!(error(KAFKA, "schemas.cache.size", "x").contains("Not a number"));
     assert!(error(KAFKA, "decimal.format", "HEX").contains("BASE64, NUMERIC"));

@@ -19,7 +19,11 @@ pub fn registry() -> Registry {
     registry
 }
 
-pub fn try_converter(name: &str, options: &[(&str, &str)], is_key: bool) -> Result<Arc<dyn Converter>, Error> {
+pub fn try_converter(
+    name: &str,
+    options: &[(&str, &str)],
+    is_key: bool,
+) -> Result<Arc<dyn Converter>, Error> {
     let plugin = registry().find(name, &[PluginKind::Converter])?;
     let options: Config = options.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     match plugin.factory {
@@ -79,7 +83,11 @@ pub fn encode_with(
 }
 
 /// Encodes twice with the same encoder, the second time with everything cached.
-pub fn encode(converter: &Arc<dyn Converter>, schema: Option<&Arc<Schema>>, value: &Value<'_>) -> Option<String> {
+pub fn encode(
+    converter: &Arc<dyn Converter>,
+    schema: Option<&Arc<Schema>>,
+    value: &Value<'_>,
+) -> Option<String> {
     let mut encoder = converter.encoder();
     let first = encode_with(&mut *encoder, ORDERS, schema, value).expect("encoded");
     let second = encode_with(&mut *encoder, ORDERS, schema, value).expect("encoded again");
@@ -190,7 +198,12 @@ pub fn envelope_schema(row: &Arc<Schema>) -> Arc<Schema> {
 }
 
 /// A change as a source makes it: the images with the schema of the envelope, or with the row's own.
-pub fn change(schema: &Arc<Schema>, before: Value<'static>, after: Value<'static>, op: EntryType) -> Value<'static> {
+pub fn change(
+    schema: &Arc<Schema>,
+    before: Value<'static>,
+    after: Value<'static>,
+    op: EntryType,
+) -> Value<'static> {
     let source = schema.fields()[2].schema.clone();
     let source = Value::Struct(source, vec![Value::str("db"), Value::str("orders")]);
     let values = vec![before, after, source, Value::str(op.op()), Value::I64(1_577_934_245_678)];

@@ -72,8 +72,15 @@ fn bytes_pass_and_nothing_else_does() {
     let decoded = decode(&converter, b"\xff\x00").expect("bytes");
     assert!(matches!(&decoded.value, Value::Bytes(Cow::Borrowed(b"\xff\x00"))));
     let row = row_schema();
-    for value in [Value::str("x"), Value::I64(1), full_row(&row), Value::Array(vec![bytes(b"a")]), Value::Map(Vec::new())] {
-        let error = encode_with(&mut *converter.encoder(), ORDERS, None, &value).expect_err("refused").to_string();
+    for value in [
+        Value::str("x"),
+        Value::I64(1),
+        full_row(&row),
+        Value::Array(vec![bytes(b"a")]),
+        Value::Map(Vec::new()),
+    ] {
+        let error =
+            encode_with(&mut *converter.encoder(), ORDERS, None, &value).expect_err("refused").to_string();
         assert!(error.contains("converter.not_bytes") && error.contains("StringConverter"), "{error}");
     }
 }

@@ -14,6 +14,9 @@ use super::writer::{Format, Keys, Null, encode_default};
 /// pays for it now and then, and memory stays bounded.
 const MAX_BYTES: usize = 8 << 20;
 
+/// The longest name, with its quotes, comma and colon, that is copied as a short one.
+const SHORT: usize = 16;
+
 /// Index of a node; [`ANY`] describes nothing.
 pub(in crate::converter) type NodeId = u32;
 
@@ -42,9 +45,9 @@ impl Slot {
 #[derive(Debug)]
 pub(in crate::converter) struct StructPlan {
     pub schema: Arc<Schema>,
-    pub members: Vec<Member>,
-    /// `,"name":` of all members, one behind the other.
-    names: Vec<u8>,
+    /// Where its members are among those of all plans.
+    pub first: u32,
+    pub end: u32,
 }
 
 #[derive(Debug)]
@@ -52,15 +55,7 @@ pub(in crate::converter) struct Member {
     pub slot: Slot,
     pub null: Null,
     start: u32,
-    end: u32,
-}
-
-impl StructPlan {
-    /// `,"name":`, without the comma for the first one.
-    #[inline]
-    pub fn name(&self, member: &Member, first: bool) -> &[u8] {
-        self.names.get(member.start as usize + usize::from(first)..member.end as usize).unwrap_or_default()
-    }
+    length: u32,
 }
 
 /// A top-level schema with the text that stands before each of its values.
@@ -75,6 +70,9 @@ pub(in crate::converter) struct Root {
 #[derive(Debug)]
 pub(in crate::converter) struct Plans {
     nodes: Vec<Node>,
+    members: Vec<Member>,
+    /// `,"name":` of all members, one behind the other, and [`SHORT`] bytes behind the last.
+    names: Vec<u8>,
     by_schema: ByPointer<NodeId>,
     roots: ByPointer<Root>,
     held: Vec<Arc<Schema>>,
@@ -85,6 +83,8 @@ impl Plans {
     pub fn new() -> Self {
         Self {
             nodes: vec![Node::Any],
+            members: Vec::new(),
+            names: vec![0; SHORT],
             by_schema: HashMap::default(),
             roots: HashMap::default(),
             held: Vec::new(),
@@ -102,6 +102,33 @@ impl Plans {
     #[inline]
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(id as usize).unwrap_or(&Node::Any)
+    }
+
+    #[inline]
+    pub fn member(&self, at: u32) -> Option<&Member> {
+        self.members.get(at as usize)
+    }
+
+    /// Appends `"name":` behind `separator`. A copy of a constant length is an instruction or two, so short names are
+    /// copied with what follows them, which is cut off again.
+    #[inline]
+    pub fn push_name(&self, out: &mut Vec<u8>, member: &Member, separator: u8) {
+        let names = self.names.get(member.start as usize..).unwrap_or_default();
+        let length = member.length as usize;
+        let start = out.len();
+        match names.first_chunk::<SHORT>() {
+            Some(chunk) if length <= SHORT => {
+                out.extend_from_slice(chunk);
+                out.truncate(start + length);
+            }
+            _ => out.extend_from_slice(names.get(..length).unwrap_or_default()),
+        }
+        // written over only where it must be: a byte changed before the copy would make the copy wait for it
+        if separator != b','
+            && let Some(first) = out.get_mut(start)
+        {
+            *first = separator;
+        }
     }
 
     pub fn root<F: Format>(&mut self, schema: &Arc<Schema>, format: &F) -> &Root {
@@ -151,23 +178,29 @@ impl Plans {
     }
 
     fn structure<F: Format>(&mut self, schema: &Arc<Schema>, format: &F) -> Node {
-        let fields = schema.fields();
-        let mut names = Vec::new();
-        let mut members = Vec::with_capacity(fields.len());
-        for field in fields {
-            let start = names.len() as u32;
-            names.push(b',');
-            format.string(&mut names, &field.name);
-            names.push(b':');
-            let end = names.len() as u32;
+        // the members of inner structs come first, so that these lie side by side
+        let mut members: Vec<Member> = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
             let null = match format.null(&field.schema) {
                 Null::Default(_) => Null::Default(encode_default(format, &field.schema)),
                 null => null,
             };
-            members.push(Member { slot: self.slot(&field.schema, format), null, start, end });
+            members.push(Member { slot: self.slot(&field.schema, format), null, start: 0, length: 0 });
         }
-        self.bytes += names.len() + members.len() * size_of::<Member>();
-        Node::Struct(StructPlan { schema: schema.clone(), members, names })
+        let first = self.members.len() as u32;
+        let before = self.names.len();
+        self.names.truncate(before - SHORT);
+        for (field, member) in schema.fields().iter().zip(&mut members) {
+            member.start = self.names.len() as u32;
+            self.names.push(b',');
+            format.string(&mut self.names, &field.name);
+            self.names.push(b':');
+            member.length = self.names.len() as u32 - member.start;
+        }
+        self.names.resize(self.names.len() + SHORT, 0);
+        self.bytes += self.names.len() - before + members.len() * size_of::<Member>();
+        self.members.append(&mut members);
+        Node::Struct(StructPlan { schema: schema.clone(), first, end: self.members.len() as u32 })
     }
 }
 

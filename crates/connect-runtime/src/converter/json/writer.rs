@@ -65,6 +65,8 @@ pub(in crate::converter) enum Keys {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
+    /// An error was found: the rest of the value is ignored.
+    Failed,
     Root,
     Struct,
     Array,
@@ -75,10 +77,12 @@ enum Shape {
 struct Frame {
     shape: Shape,
     node: NodeId,
-    /// How many values have come; keys and values of a map count each.
+    /// How many values have come; keys and values of a map count each. In a struct the place of the next member.
     index: u32,
-    /// Whether something was written that the next member needs a comma after.
-    wrote: bool,
+    /// In a struct the place behind its last member.
+    end: u32,
+    /// What stands before the next member of a struct: `{` or `,`.
+    separator: u8,
     /// `ByKeys`: where the map's marks and its text begin, and whether a key was no text.
     marks: usize,
     start: usize,
@@ -86,8 +90,16 @@ struct Frame {
 }
 
 impl Frame {
-    const ROOT: Frame =
-        Frame { shape: Shape::Root, node: ANY, index: 0, wrote: false, marks: 0, start: 0, odd_key: false };
+    const ROOT: Frame = Frame {
+        shape: Shape::Root,
+        node: ANY,
+        index: 0,
+        end: 0,
+        separator: b'{',
+        marks: 0,
+        start: 0,
+        odd_key: false,
+    };
 }
 
 pub(in crate::converter) struct JsonWriter<F> {
@@ -171,6 +183,7 @@ impl<F: Format> JsonWriter<F> {
             let message =
                 if place.is_empty() { error.message } else { format!("field {place}: {}", error.message) };
             self.error = Some(Box::new(Error { message, ..*error }));
+            self.now.shape = Shape::Failed;
         }
     }
 
@@ -184,32 +197,29 @@ impl<F: Format> JsonWriter<F> {
         let frames = self.above.iter().chain([&self.now]);
         let names = frames.filter_map(|frame| {
             let Node::Struct(plan) = self.plans.node(frame.node) else { return None };
-            let field = plan.schema.fields().get((frame.index as usize).checked_sub(1)?)?;
+            let field = plan.schema.fields().get(frame.index.checked_sub(plan.first + 1)? as usize)?;
             Some(field.name.to_string())
         });
         names.collect::<Vec<_>>().join(".")
     }
 
     /// Writes what stands before the next value and answers how the value is described. `None`: none may come here.
-    #[inline]
     fn next(&mut self) -> Option<Slot> {
-        if self.error.is_some() {
-            return None;
-        }
         let index = self.now.index;
-        self.now.index += 1;
         match self.now.shape {
+            Shape::Failed => None,
             Shape::Struct => {
-                let Node::Struct(plan) = self.plans.node(self.now.node) else { return None };
-                let Some(member) = plan.members.get(index as usize) else {
+                let Some(member) = self.plans.member(index).filter(|_| index < self.now.end) else {
                     self.misshapen("more values than the schema has fields");
                     return None;
                 };
-                self.out.extend_from_slice(plan.name(member, !self.now.wrote));
-                self.now.wrote = true;
+                self.plans.push_name(&mut self.out, member, self.now.separator);
+                self.now.index += 1;
+                self.now.separator = b',';
                 Some(member.slot)
             }
             Shape::Root if index == 0 => {
+                self.now.index = 1;
                 self.header();
                 Some(self.root)
             }
@@ -218,6 +228,7 @@ impl<F: Format> JsonWriter<F> {
                 None
             }
             Shape::Array => {
+                self.now.index += 1;
                 if index > 0 {
                     self.out.push(b',');
                 }
@@ -226,7 +237,48 @@ impl<F: Format> JsonWriter<F> {
                     _ => Some(Slot::ANY),
                 }
             }
-            Shape::Map(form) => Some(self.next_of_map(form, index)),
+            Shape::Map(form) => {
+                self.now.index += 1;
+                Some(self.next_of_map(form, index))
+            }
+        }
+    }
+
+    /// A scalar anywhere but in a struct.
+    #[inline(never)]
+    fn other_scalar(&mut self, value: Scalar<'_>) {
+        match self.now.shape {
+            Shape::Root => self.root_scalar(value),
+            Shape::Map(_) => self.map_scalar(value),
+            Shape::Array | Shape::Struct => {
+                let Some(slot) = self.next() else { return };
+                if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
+                    self.fail(error);
+                }
+            }
+            Shape::Failed => {}
+        }
+    }
+
+    fn root_scalar(&mut self, value: Scalar<'_>) {
+        let missing = matches!(value, Scalar::Null | Scalar::Absent);
+        if missing && self.now.index == 0 && self.format.is_tombstone(self.schema.as_ref()) {
+            self.tombstone = true;
+            self.now.index = 1;
+            return;
+        }
+        let Some(slot) = self.next() else { return };
+        if missing && let Some(schema) = &self.schema {
+            match self.format.null(schema) {
+                Null::Null => self.out.extend_from_slice(b"null"),
+                Null::Default(_) => {
+                    let text = encode_default(&self.format, schema);
+                    self.out.extend_from_slice(&text);
+                }
+                Null::Refused => self.fail(null_refused()),
+            }
+        } else if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
+            self.fail(error);
         }
     }
 
@@ -287,9 +339,8 @@ impl<F: Format> JsonWriter<F> {
         }
     }
 
-    fn open(&mut self, shape: Shape, node: NodeId, bracket: u8) {
+    fn open(&mut self, shape: Shape, node: NodeId) {
         let start = self.out.len();
-        self.out.push(bracket);
         self.above.push(self.now);
         self.now = Frame { shape, node, start, marks: self.marks.len(), ..Frame::ROOT };
     }
@@ -338,61 +389,27 @@ impl<F: Format> JsonWriter<F> {
 impl<F: Format> Visitor for JsonWriter<F> {
     #[inline]
     fn scalar(&mut self, value: Scalar<'_>) {
-        match self.now.shape {
-            Shape::Struct => {
-                if self.error.is_some() {
-                    return;
-                }
-                let Node::Struct(plan) = self.plans.node(self.now.node) else { return };
-                let Some(member) = plan.members.get(self.now.index as usize) else {
-                    return self.misshapen("more values than the schema has fields");
-                };
-                self.now.index += 1;
-                if matches!(value, Scalar::Absent) {
-                    return;
-                }
-                self.out.extend_from_slice(plan.name(member, !self.now.wrote));
-                self.now.wrote = true;
-                let kind = member.slot.kind;
-                if matches!(value, Scalar::Null) {
-                    match &member.null {
-                        Null::Null => self.out.extend_from_slice(b"null"),
-                        Null::Default(text) => self.out.extend_from_slice(text),
-                        Null::Refused => self.fail(null_refused()),
-                    }
-                } else if let Err(error) = self.format.scalar(&mut self.out, kind, value) {
-                    self.fail(error);
-                }
+        if self.now.shape != Shape::Struct {
+            return self.other_scalar(value);
+        }
+        let at = self.now.index;
+        let Some(member) = self.plans.member(at).filter(|_| at < self.now.end) else {
+            return self.misshapen("more values than the schema has fields");
+        };
+        self.now.index = at + 1;
+        if matches!(value, Scalar::Absent) {
+            return;
+        }
+        self.plans.push_name(&mut self.out, member, self.now.separator);
+        self.now.separator = b',';
+        if matches!(value, Scalar::Null) {
+            match &member.null {
+                Null::Null => self.out.extend_from_slice(b"null"),
+                Null::Default(text) => self.out.extend_from_slice(text),
+                Null::Refused => self.fail(null_refused()),
             }
-            Shape::Root => {
-                let missing = matches!(value, Scalar::Null | Scalar::Absent);
-                if missing && self.now.index == 0 && self.format.is_tombstone(self.schema.as_ref()) {
-                    self.tombstone = true;
-                    self.now.index = 1;
-                    return;
-                }
-                let Some(slot) = self.next() else { return };
-                if missing && let Some(schema) = &self.schema {
-                    return match self.format.null(schema) {
-                        Null::Null => self.out.extend_from_slice(b"null"),
-                        Null::Default(_) => {
-                            let text = encode_default(&self.format, schema);
-                            self.out.extend_from_slice(&text);
-                        }
-                        Null::Refused => self.fail(null_refused()),
-                    };
-                }
-                if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
-                    self.fail(error);
-                }
-            }
-            Shape::Array => {
-                let Some(slot) = self.next() else { return };
-                if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
-                    self.fail(error);
-                }
-            }
-            Shape::Map(_) => self.map_scalar(value),
+        } else if let Err(error) = self.format.scalar(&mut self.out, member.slot.kind, value) {
+            self.fail(error);
         }
     }
 
@@ -405,34 +422,37 @@ impl<F: Format> Visitor for JsonWriter<F> {
             Node::Struct(plan) if Arc::ptr_eq(&plan.schema, schema) => slot.node,
             _ => self.plans.compile(schema, &self.format),
         };
-        self.open(Shape::Struct, node, b'{');
+        self.open(Shape::Struct, node);
+        if let Node::Struct(plan) = self.plans.node(node) {
+            (self.now.index, self.now.end) = (plan.first, plan.end);
+        }
     }
 
     fn end_struct(&mut self) {
-        if self.error.is_some() {
+        if self.now.shape == Shape::Failed {
             return;
         }
         if self.now.shape != Shape::Struct {
             return self.misshapen("the end of a struct where none is open");
         }
-        let members = match self.plans.node(self.now.node) {
-            Node::Struct(plan) => plan.members.len(),
-            _ => 0,
-        };
-        if self.now.index as usize != members {
+        if self.now.index != self.now.end {
             return self.misshapen("fewer values than the schema has fields");
+        }
+        if self.now.separator == b'{' {
+            self.out.push(b'{');
         }
         self.close(b'}');
     }
 
     fn begin_array(&mut self, _length: usize) {
         if let Some(slot) = self.next_composite() {
-            self.open(Shape::Array, slot.node, b'[');
+            self.open(Shape::Array, slot.node);
+            self.out.push(b'[');
         }
     }
 
     fn end_array(&mut self) {
-        if self.error.is_some() {
+        if self.now.shape == Shape::Failed {
             return;
         }
         if self.now.shape != Shape::Array {
@@ -448,11 +468,12 @@ impl<F: Format> Visitor for JsonWriter<F> {
             _ => self.format.keys(None),
         };
         let bracket = if form == Keys::Pairs { b'[' } else { b'{' };
-        self.open(Shape::Map(form), slot.node, bracket);
+        self.open(Shape::Map(form), slot.node);
+        self.out.push(bracket);
     }
 
     fn end_map(&mut self) {
-        if self.error.is_some() {
+        if self.now.shape == Shape::Failed {
             return;
         }
         let Shape::Map(form) = self.now.shape else {

@@ -103,7 +103,10 @@ fn parse(text: &str, defaults: bool) -> Result<Option<Reading>> {
     let json = serde_json::from_str(text).map_err(reader::not_json)?;
     let rules = Rules { defaults, room: &Cell::new(ROOM) };
     read_schema(&json, rules).map_err(|problem| {
-        Error::record("converter.bad_schema", format!("the message's schema is not a Connect schema: {problem}"))
+        Error::record(
+            "converter.bad_schema",
+            format!("the message's schema is not a Connect schema: {problem}"),
+        )
     })
 }
 

@@ -20,7 +20,7 @@ pub(super) struct KafkaFormat {
 }
 
 impl Format for KafkaFormat {
-    #[inline]
+    #[inline(always)]
     fn scalar(&self, out: &mut Vec<u8>, kind: Kind, value: Scalar<'_>) -> Result<(), Box<Error>> {
         match value {
             Scalar::Str(text) => push_string::<Jackson>(out, text),
@@ -36,7 +36,9 @@ impl Format for KafkaFormat {
             Scalar::Bytes(bytes) => push_bytes(out, kind, bytes),
             Scalar::Date(days) => number::push_i64(out, i64::from(days)),
             Scalar::Time(micros) => number::push_i64(out, micros),
-            Scalar::Timestamp(micros) => number::push_i64(out, if in_millis(kind) { micros.div_euclid(1000) } else { micros }),
+            Scalar::Timestamp(micros) => {
+                number::push_i64(out, if in_millis(kind) { micros.div_euclid(1000) } else { micros })
+            }
             Scalar::TimestampTz(micros) => quoted(out, |out| {
                 push_timestamp(out, micros, b'T', Fraction::Shortest);
                 out.push(b'Z');
@@ -100,8 +102,9 @@ impl KafkaFormat {
         match kind {
             Kind::Decimal { scale } if !self.numeric_decimals => {
                 out.push(b'"');
-                decimal::push_unscaled(out, text, scale)
-                    .ok_or_else(|| no_decimal(text, &format!("it has more than {scale} digits behind the point")))?;
+                decimal::push_unscaled(out, text, scale).ok_or_else(|| {
+                    no_decimal(text, &format!("it has more than {scale} digits behind the point"))
+                })?;
                 out.push(b'"');
             }
             // without schema nobody could tell what the bytes mean
@@ -114,8 +117,11 @@ impl KafkaFormat {
 fn no_decimal(text: &str, why: &str) -> Box<Error> {
     let shown: String = text.chars().take(40).collect();
     Box::new(
-        Error::record("converter.not_decimal", format!("{shown} cannot be written as a Connect Decimal: {why}"))
-            .with_remedy("read the column as a string or a double"),
+        Error::record(
+            "converter.not_decimal",
+            format!("{shown} cannot be written as a Connect Decimal: {why}"),
+        )
+        .with_remedy("read the column as a string or a double"),
     )
 }
 

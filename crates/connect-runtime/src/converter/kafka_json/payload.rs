@@ -52,7 +52,12 @@ struct Typed<'r> {
 impl Typed<'_> {
     /// Takes room for what is made out of nothing.
     fn fill(&self, bytes: usize) -> Result<(), String> {
-        let left = self.rules.room.get().checked_sub(bytes).ok_or("too many members are missing or have their default")?;
+        let left = self
+            .rules
+            .room
+            .get()
+            .checked_sub(bytes)
+            .ok_or("too many members are missing or have their default")?;
         self.rules.room.set(left);
         Ok(())
     }
@@ -267,11 +272,15 @@ fn leaf<'de>(how: &How, raw: &'de str) -> Result<Value<'de>, String> {
         How::ZonedTimestamp => match string(raw) {
             Some(text) => {
                 let instant = read_timestamp(&text).and_then(Moment::instant);
-                Value::TimestampTz(instant.ok_or("Invalid ZonedTimestamp: not a date, time and zone of ISO 8601")?)
+                Value::TimestampTz(
+                    instant.ok_or("Invalid ZonedTimestamp: not a date, time and zone of ISO 8601")?,
+                )
             }
             None => Value::Null,
         },
-        How::Array(_) | How::Map(..) | How::Struct(_) | How::Geometry => return Err("not a scalar".to_owned()),
+        How::Array(_) | How::Map(..) | How::Struct(_) | How::Geometry => {
+            return Err("not a scalar".to_owned());
+        }
     })
 }
 
@@ -294,7 +303,8 @@ fn wrapped(number: &str) -> i64 {
     let exponent: i64 = exponent.strip_prefix('+').unwrap_or(exponent).parse().unwrap_or(0);
     let length = (whole.len() as i64).saturating_add(exponent).max(0);
     let digits = whole.bytes().chain(fraction.bytes()).take(usize::try_from(length).unwrap_or(usize::MAX));
-    let value = digits.fold(0_i64, |value, digit| value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0')));
+    let value =
+        digits.fold(0_i64, |value, digit| value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0')));
     // 10^64 is a multiple of 2^64
     let zeros = length - ((whole.len() + fraction.len()) as i64).min(length);
     let value = (0..zeros.min(64)).fold(value, |value, _| value.wrapping_mul(10));
@@ -338,10 +348,14 @@ fn decimal(raw: &str, number: bool, scale: i64) -> Result<String, String> {
         return from_json_number(raw, digits).ok_or_else(|| "Invalid Decimal: too many digits".to_owned());
     }
     let Some(text) = string(raw) else {
-        return Err("Invalid type for Decimal, underlying representation should be numeric or bytes".to_owned());
+        return Err(
+            "Invalid type for Decimal, underlying representation should be numeric or bytes".to_owned()
+        );
     };
     let bytes = read_base64(&text);
-    bytes.and_then(|bytes| from_unscaled(&bytes, scale)).ok_or_else(|| "Invalid bytes for Decimal field".to_owned())
+    bytes
+        .and_then(|bytes| from_unscaled(&bytes, scale))
+        .ok_or_else(|| "Invalid bytes for Decimal field".to_owned())
 }
 
 fn type_name(schema: &Schema) -> &'static str {

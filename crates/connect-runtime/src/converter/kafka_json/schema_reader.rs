@@ -90,7 +90,8 @@ pub(super) fn read_schema(json: &Json, rules: Rules<'_>) -> Result<Option<Readin
     let (logical, ty, how) = meaning(name, &parameters, ty, how)?;
     let known = logical.is_some();
     let version = json.get("version").and_then(Json::as_i64).map(|version| version as i32);
-    let doc = text(json, "doc").filter(|doc| !(matches!(logical, Some(Logical::Geometry)) && *doc == "Geometry"));
+    let doc =
+        text(json, "doc").filter(|doc| !(matches!(logical, Some(Logical::Geometry)) && *doc == "Geometry"));
     let schema = Schema {
         ty,
         logical,
@@ -200,7 +201,9 @@ fn meaning(
     how: How,
 ) -> Result<(Option<Logical>, Type, How), String> {
     let Some(name) = name else { return Ok((None, ty, how)) };
-    let time = |unit: Unit, strict| (Logical::Time { precision: unit.digits() }, Type::Int64, How::Time { unit, strict });
+    let time = |unit: Unit, strict| {
+        (Logical::Time { precision: unit.digits() }, Type::Int64, How::Time { unit, strict })
+    };
     let timestamp = |unit: Unit, strict| {
         (Logical::Timestamp { precision: unit.digits() }, Type::Int64, How::Timestamp { unit, strict })
     };
@@ -255,7 +258,11 @@ fn as_envelope(schema: Schema) -> Schema {
     const FIELDS: [&str; 5] = ["before", "after", "source", "op", "ts_ms"];
     let named = schema.name.as_deref().is_some_and(|name| name.ends_with(names::ENVELOPE));
     if named && schema.fields().iter().map(|field| &*field.name).eq(FIELDS) {
-        return Schema { logical: Some(Logical::Envelope), version: schema.version.filter(|v| *v != 2), ..schema };
+        return Schema {
+            logical: Some(Logical::Envelope),
+            version: schema.version.filter(|v| *v != 2),
+            ..schema
+        };
     }
     schema
 }

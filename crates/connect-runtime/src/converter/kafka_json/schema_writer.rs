@@ -22,7 +22,12 @@ struct Shown<'a> {
 }
 
 /// Appends the schema; `field` is its name in a struct.
-pub(super) fn push_schema(format: &KafkaFormat, out: &mut Vec<u8>, schema: &Arc<Schema>, field: Option<&str>) {
+pub(super) fn push_schema(
+    format: &KafkaFormat,
+    out: &mut Vec<u8>,
+    schema: &Arc<Schema>,
+    field: Option<&str>,
+) {
     let shown = show(schema);
     member(format, out, "{", "type", shown.ty);
     push_parts(format, out, schema);
@@ -124,15 +129,18 @@ fn show(schema: &Schema) -> Shown<'_> {
         }
         Logical::Date => named("int32", names::DATE, Vec::new()),
         Logical::Time { .. } => named("int64", names::MICRO_TIME, Vec::new()),
-        Logical::Timestamp { .. } if in_millis(Kind::of(schema)) => named("int64", names::TIMESTAMP, Vec::new()),
+        Logical::Timestamp { .. } if in_millis(Kind::of(schema)) => {
+            named("int64", names::TIMESTAMP, Vec::new())
+        }
         Logical::Timestamp { .. } => named("int64", names::MICRO_TIMESTAMP, Vec::new()),
         Logical::TimestampTz { .. } => named("string", names::ZONED_TIMESTAMP, Vec::new()),
         Logical::Year => named("int32", names::YEAR, Vec::new()),
         Logical::Uuid => named("string", names::UUID, Vec::new()),
         Logical::Json => named("string", names::JSON, Vec::new()),
-        Logical::Geometry => {
-            Shown { doc: schema.doc.as_deref().or(Some("Geometry")), ..named("struct", names::GEOMETRY, Vec::new()) }
-        }
+        Logical::Geometry => Shown {
+            doc: schema.doc.as_deref().or(Some("Geometry")),
+            ..named("struct", names::GEOMETRY, Vec::new())
+        },
         Logical::Bits { length: 1 } => Shown { ty: "boolean", ..plain },
         Logical::Bits { length } => named("bytes", names::BITS, vec![(names::LENGTH, length.to_string())]),
         Logical::Enum { labels } => named("string", names::ENUM, vec![(names::ALLOWED, labels.join(","))]),

@@ -91,7 +91,8 @@ impl Decoder for OriginalDecoder {
         let values: Vec<&RawValue> = serde_json::from_slice(&payload).map_err(foreign)?;
         let schema = message.schema.unwrap_or_default();
         if values.len() != schema.fields.len() {
-            let message = format!("the payload has {} values and the schema {}", values.len(), schema.fields.len());
+            let message =
+                format!("the payload has {} values and the schema {}", values.len(), schema.fields.len());
             return Err(wrong(&message));
         }
         let name = match (&schema.data_source, &schema.name) {
@@ -154,7 +155,8 @@ impl OriginalDecoder {
         };
         // of the two images the one that is there tells the types; of two, the one whose value is not null
         let pairs = before.fields.into_iter().zip(after.fields).zip(before.values.iter().zip(&after.values));
-        let fields = pairs.map(|((old, new), (was, is))| if is.is_null() && !was.is_null() { old } else { new });
+        let fields =
+            pairs.map(|((old, new), (was, is))| if is.is_null() && !was.is_null() { old } else { new });
         let fields = fields.collect();
         let row = self.row(name, fields);
         if self.read_as == ReadAs::Row {
@@ -163,7 +165,8 @@ impl OriginalDecoder {
         }
         let change = self.change.clone();
         let image = change.fields()[envelope::BEFORE].schema.clone();
-        let side = |there: bool, values| if there { Value::Struct(image.clone(), values) } else { Value::Null };
+        let side =
+            |there: bool, values| if there { Value::Struct(image.clone(), values) } else { Value::Null };
         let text = |text: &Option<String>| text.clone().map_or(Value::Null, |text| Value::Str(text.into()));
         let source = vec![text(&described.data_source), text(&described.name)];
         let values = vec![
@@ -187,8 +190,11 @@ impl OriginalDecoder {
 }
 
 fn wrong(what: &str) -> Error {
-    Error::record("converter.not_original_json", format!("the message is none of the original runtime's: {what}"))
-        .with_remedy("configure the converter that the messages were written with")
+    Error::record(
+        "converter.not_original_json",
+        format!("the message is none of the original runtime's: {what}"),
+    )
+    .with_remedy("configure the converter that the messages were written with")
 }
 
 fn foreign(error: serde_json::Error) -> Error {

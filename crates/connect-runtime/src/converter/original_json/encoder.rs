@@ -150,7 +150,9 @@ impl OriginalEncoder {
         self.place = Place::Change(field + 1);
         match (field, value) {
             (envelope::AFTER, Scalar::Null | Scalar::Absent) => self.no_after(),
-            (envelope::BEFORE | envelope::AFTER, value) if !matches!(value, Scalar::Null | Scalar::Absent) => {
+            (envelope::BEFORE | envelope::AFTER, value)
+                if !matches!(value, Scalar::Null | Scalar::Absent) =>
+            {
                 self.misshapen("before and after of a change are structs");
             }
             _ => {}
@@ -323,7 +325,8 @@ impl OriginalEncoder {
     fn push_message(&mut self) -> Result<()> {
         self.payload.push(b']');
         if let Some(ty) = self.lone {
-            let same = |(kept, tail): &&(Option<&str>, Tail)| *kept == ty && tail.is_of(&self.head.queue, "", "");
+            let same =
+                |(kept, tail): &&(Option<&str>, Tail)| *kept == ty && tail.is_of(&self.head.queue, "", "");
             if self.lone_tail.as_ref().filter(same).is_none() {
                 let mut fields = vec![b'['];
                 push_field(&mut fields, 0, "value", ty);

@@ -79,7 +79,9 @@ impl Tail {
 
     #[inline]
     pub fn is_of(&self, queue: &Arc<str>, database: &str, table: &str) -> bool {
-        (Arc::ptr_eq(&self.queue, queue) || self.queue == *queue) && self.database == database && self.table == table
+        (Arc::ptr_eq(&self.queue, queue) || self.queue == *queue)
+            && self.database == database
+            && self.table == table
     }
 }
 

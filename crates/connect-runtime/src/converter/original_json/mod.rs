@@ -42,7 +42,8 @@ pub(super) fn converter(options: &Config, is_key: bool) -> Result<Arc<dyn Conver
     if is_key {
         return Ok(Arc::new(PlainJson));
     }
-    let read_as = if options.str(READ_AS).eq_ignore_ascii_case("envelope") { ReadAs::Envelope } else { ReadAs::Row };
+    let read_as =
+        if options.str(READ_AS).eq_ignore_ascii_case("envelope") { ReadAs::Envelope } else { ReadAs::Row };
     Ok(Arc::new(OriginalJson { read_as }))
 }
 
@@ -51,6 +52,11 @@ struct OriginalJson {
 }
 
 impl Converter for OriginalJson {
+    /// The original's messages had none.
+    fn leaves_out_keys(&self) -> bool {
+        true
+    }
+
     fn encoder(&self) -> Box<dyn Encoder> {
         Box::new(OriginalEncoder::new())
     }

@@ -35,7 +35,9 @@ impl Charset {
     pub fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
         match self {
             Charset::Utf8 => String::from_utf8_lossy(bytes),
-            Charset::Ascii => single(bytes, |byte| if byte.is_ascii() { char::from(byte) } else { '\u{fffd}' }),
+            Charset::Ascii => {
+                single(bytes, |byte| if byte.is_ascii() { char::from(byte) } else { '\u{fffd}' })
+            }
             Charset::Latin1 => single(bytes, char::from),
             Charset::Utf16 => match bytes {
                 [0xff, 0xfe, rest @ ..] => encoding_rs::UTF_16LE.decode_without_bom_handling(rest).0,
@@ -75,7 +77,9 @@ fn single(bytes: &[u8], character: impl Fn(u8) -> char) -> Cow<'_, str> {
 fn encode_other(encoding: &'static Encoding, mut text: &str, out: &mut Vec<u8>) {
     let mut encoder = encoding.new_encoder();
     loop {
-        out.reserve(encoder.max_buffer_length_from_utf8_without_replacement(text.len()).unwrap_or(text.len()) + 4);
+        out.reserve(
+            encoder.max_buffer_length_from_utf8_without_replacement(text.len()).unwrap_or(text.len()) + 4,
+        );
         let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(text, out, true);
         text = text.get(read..).unwrap_or_default();
         match result {

@@ -19,7 +19,7 @@ pub(in crate::converter) fn push_date(out: &mut Vec<u8>, days: i64) {
     let (year, month, day) = civil(days);
     let mut text = *b"0000-00-00";
     if (0..=9999).contains(&year) {
-        let year = year as usize;
+        let year = year as u32;
         two(&mut text, 0, year / 100);
         two(&mut text, 2, year % 100);
         two(&mut text, 5, month);
@@ -63,12 +63,12 @@ pub(in crate::converter) fn push_timestamp(
 /// Microseconds below 100 hours.
 #[inline]
 fn push_clock(out: &mut Vec<u8>, micros: u64, fraction: Fraction) {
-    let seconds = (micros / 1_000_000) as usize;
+    let seconds = (micros / 1_000_000) as u32;
     let mut text = *b"00:00:00.000000";
     two(&mut text, 0, seconds / 3600);
     two(&mut text, 3, seconds / 60 % 60);
     two(&mut text, 6, seconds % 60);
-    let part = (micros % 1_000_000) as usize;
+    let part = (micros % 1_000_000) as u32;
     two(&mut text, 9, part / 10_000);
     two(&mut text, 11, part / 100 % 100);
     two(&mut text, 13, part % 100);
@@ -80,26 +80,41 @@ fn push_clock(out: &mut Vec<u8>, micros: u64, fraction: Fraction) {
     out.extend_from_slice(&text[..length]);
 }
 
-#[inline]
-fn two(text: &mut [u8], at: usize, value: usize) {
-    text[at] = b'0' + (value / 10 % 10) as u8;
-    text[at + 1] = b'0' + (value % 10) as u8;
+/// Writes the last two digits of `value`.
+#[inline(always)]
+fn two(text: &mut [u8], at: usize, value: u32) {
+    let pair = DIGITS[(value % 100) as usize];
+    text[at] = pair[0];
+    text[at + 1] = pair[1];
 }
+
+const DIGITS: [[u8; 2]; 100] = {
+    let mut digits = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        digits[value] = [b'0' + value as u8 / 10, b'0' + value as u8 % 10];
+        value += 1;
+    }
+    digits
+};
 
 /// Year, month and day of a day since 1970-01-01; Howard Hinnant's `civil_from_days`
 /// (<https://howardhinnant.github.io/date_algorithms.html>). Days are those of an `i64` of microseconds or an `i32`.
 #[inline]
-fn civil(days: i64) -> (i64, usize, usize) {
+fn civil(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
+    let (era, of_era) = match u32::try_from(shifted) {
+        // 32 bits are enough for the years 0 to 11 million, and divide faster
+        Ok(shifted) => (i64::from(shifted / 146_097), shifted % 146_097),
+        Err(_) => (shifted.div_euclid(146_097), shifted.rem_euclid(146_097) as u32),
+    };
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month as usize, day as usize)
+    let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
+    (year, month, day)
 }
 
 /// Days since 1970-01-01 of a valid date.

@@ -106,14 +106,14 @@ impl Server {
             let Some(bytes) = next.expect("an event in time").expect("an event") else { break };
             events.push(bytes.to_vec());
             let event = Event::parse(bytes, &format).expect("a whole event");
+            let at = u64::from(event.header.next_position);
+            if current == end.0 && at >= end.1 && !event.header.is_artificial() {
+                break;
+            }
             match event.kind {
                 EventKind::FormatDescription(new) => format = new,
                 EventKind::Rotate { file, .. } => current = file.into_owned(),
                 _ => {}
-            }
-            let at = u64::from(event.header.next_position);
-            if current == end.0 && at >= end.1 && !event.header.is_artificial() {
-                break;
             }
         }
         reader.close().await;

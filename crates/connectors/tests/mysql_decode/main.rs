@@ -7,5 +7,4 @@ mod hostile;
 mod images;
 mod json;
 mod reading;
-mod speed;
 mod types;

@@ -157,8 +157,8 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// `mysql.binlog_checksum` where the CRC32 is wrong; `mysql.binlog_malformed` where the bytes are not an event;
-    /// `mysql.binlog_incident` where the server notes that changes are missing; `mysql.binlog_encrypted`. Each names
-    /// the type and the position where the event ends; the caller knows the file.
+    /// `mysql.binlog_incident` where the server notes that changes are missing. Each names the type and the position
+    /// where the event ends; the caller knows the file.
     pub fn parse(bytes: &'a [u8], format: &FormatDescription) -> Result<Self> {
         let header = Header::parse(bytes)?;
         let kind = body(bytes, &header, format)
@@ -260,10 +260,8 @@ impl<'a> EventKind<'a> {
             ANNOTATE_ROWS => Self::RowsQuery(String::from_utf8_lossy(body)),
             STOP => Self::Stop,
             INCIDENT => return Err(incident(body)),
-            START_ENCRYPTION => {
-                return Err(Error::fatal("mysql.binlog_encrypted", "the binary log came encrypted")
-                    .with_remedy("read from the server itself, which decrypts it, not from its files"));
-            }
+            // MariaDB tells that the file is encrypted on its disk, and sends what follows in the clear.
+            START_ENCRYPTION => Self::Ignored,
             _ => Self::Ignored,
         })
     }
@@ -357,16 +355,23 @@ mod tests {
     }
 
     #[test]
-    fn incidents_and_encryption_are_clear_errors() {
+    fn incidents_are_clear_errors() {
         let incident = event(event_type::INCIDENT, 0, &[1, 0, 3, b'g', b'a', b'p'], false);
         let error = Event::parse(&incident, &FormatDescription::initial()).unwrap_err();
         assert_eq!(error.code, "mysql.binlog_incident");
         assert!(error.message.contains("gap"), "{error}");
-        let encrypted = event(event_type::START_ENCRYPTION, 0, &[1], false);
-        assert_eq!(
-            Event::parse(&encrypted, &FormatDescription::initial()).unwrap_err().code,
-            "mysql.binlog_encrypted"
+    }
+
+    /// As MariaDB 10.11 sends it with `encrypt_binlog=ON`, before events in the clear.
+    #[test]
+    fn the_note_that_a_file_is_encrypted_is_no_error() {
+        let bytes = event(
+            event_type::START_ENCRYPTION,
+            0,
+            &[1, 1, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+            true,
         );
+        assert_eq!(Event::parse(&bytes, &checked()).unwrap().kind, EventKind::Ignored);
     }
 
     #[test]

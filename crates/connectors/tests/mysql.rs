@@ -8,6 +8,10 @@ mod mysql {
     pub mod support;
 
     mod changes;
+    mod ddl;
+    mod restart;
+    mod snapshot;
+    mod wrong;
 }
 
 mod suite_mariadb {

@@ -66,6 +66,29 @@ impl Db {
         }
     }
 
+    /// File and offset where the binlog ends now.
+    pub async fn end_of_log(&mut self) -> (String, u64) {
+        let statement = if self.mariadb() { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" };
+        let row: Option<mysql_async::Row> = self.conn.query_first(statement).await.expect(statement);
+        let row = row.expect("a binlog");
+        (row.get("File").expect("File"), row.get("Position").expect("Position"))
+    }
+
+    /// Purges every file of the binlog but the last. A file that a reader still holds stays, so readers are waited for.
+    pub async fn purge(&mut self) {
+        let (file, _) = self.end_of_log().await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            self.run(&[&format!("PURGE BINARY LOGS TO '{file}'")]).await;
+            let files: Vec<mysql_async::Row> = self.conn.query("SHOW BINARY LOGS").await.expect("the files");
+            if files.len() == 1 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{} files are left", files.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Connects anew after the server was restarted.
     pub async fn reconnect(&mut self) {
         self.conn = admin(&self.server).await;
@@ -87,7 +110,6 @@ impl Db {
     pub fn config(&self, more: &[(&str, &str)]) -> Config {
         let port = self.server.port.to_string();
         let given = [
-            ("connector-class", "io.openmessaging.mysql.connector.MysqlConnector"),
             ("mysqlAddr", self.server.host.as_str()),
             ("mysqlPort", port.as_str()),
             ("mysqlUsername", self.server.user.as_str()),
@@ -325,4 +347,11 @@ pub async fn every_kind(db: &mut Db, mariadb: bool) -> usize {
     let greatest = format!("INSERT INTO every_kind VALUES (2, {})", list(|column| column.2));
     db.run(&["SET time_zone = '+00:00'", &create, &least, &greatest, &nulls]).await;
     3
+}
+
+impl Source {
+    /// Ends the task; what outlives it stays for the next.
+    pub async fn stop_keeping(&mut self) {
+        self.run.task.stop().await;
+    }
 }

@@ -96,8 +96,11 @@ impl Tables {
         };
         match ddl {
             Ddl::Other => {}
-            Ddl::CreateTable { name, columns, key, charset, .. } => {
+            Ddl::CreateTable { name, columns, key, charset, if_not_exists } => {
                 let at = place(&name);
+                if if_not_exists && self.get(&at.0, &at.1).is_some() {
+                    return effect;
+                }
                 self.create(&at, columns, &key, charset);
                 effect.touched.push(at);
             }

@@ -62,6 +62,8 @@ pub(in crate::mysql) struct Core {
     told: Option<(Arc<str>, Instant)>,
     /// Records were written since a position between transactions was told.
     pub(super) wrote: bool,
+    /// Records written in this poll.
+    pub(super) written: u64,
     warned_statements: bool,
     pub(super) before: Spans,
     pub(super) after: Spans,
@@ -91,6 +93,7 @@ impl Core {
             base: None,
             told: None,
             wrote: false,
+            written: 0,
             warned_statements: false,
             before: Spans::new(),
             after: Spans::new(),

@@ -132,7 +132,7 @@ impl Core {
         let shape = task.shapes.of(&known);
         let base = self.base();
         self.transaction.events += 1;
-        self.wrote = true;
+        (self.wrote, self.written) = (true, self.written + 1);
         let origin = Origin {
             partition: &task.partition,
             connector: self.server.connector(),

@@ -119,6 +119,7 @@ impl Stream {
         wait: Duration,
     ) -> Result<Polled> {
         self.broken = true;
+        self.core.written = 0;
         let polled = self.fill(task, out, wait).await;
         self.broken &= polled.is_err();
         self.core.tell(task, out);
@@ -138,7 +139,7 @@ impl Stream {
                 return Ok(Polled::Ready);
             }
             let now = Instant::now();
-            if self.core.wrote && !delivering {
+            if self.core.written > 0 && !delivering {
                 delivering = true;
                 end = end.min(now + LINGER);
             }

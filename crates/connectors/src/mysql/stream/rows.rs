@@ -120,6 +120,7 @@ impl Core {
                 *cursor = RowCursor { offset: reader.offset(), images: first + images, row: cursor.row + 1 };
                 continue;
             }
+            self.written += 1;
             let mut row = Row {
                 planned,
                 data: &rows.data,

@@ -76,13 +76,18 @@ fn cited_by_functions(file: &SourceFile) -> Vec<Cited> {
             documentation.extend(words(text).filter(|word| is_id(word)).map(str::to_string));
         } else if let Some(name) = function_name(line) {
             let named = name.split('_').map(str::to_uppercase).filter(|word| is_id(word));
-            let ids = documentation.drain(..).chain(named);
+            let ids = documentation.drain(..).chain(named.map(without_leading_zeros));
             found.extend(ids.map(|id| Cited { id, file: file.path.clone(), line: index + 1 }));
         } else if !line.starts_with("#[") {
             documentation.clear();
         }
     }
     found
+}
+
+/// Names of functions sort better with `s03` than with `s3`.
+fn without_leading_zeros(id: String) -> String {
+    format!("{}{}", &id[..1], id[1..].trim_start_matches('0'))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -121,6 +126,11 @@ mod tests {
         let spec = "# Contract, as D9 says\n- **D1** one\n- **D2** two\n### **D3** three\n";
         let suite = "/// D1: one\n#[must_use]\npub async fn one() {}\n\npub fn d2_two() {}\n/// (D3)\nfn three<T>() {}\n";
         assert_eq!(found(spec, suite), [""; 0]);
+    }
+
+    #[test]
+    fn a_number_in_a_name_may_have_leading_zeros() {
+        assert!(found("- **D3** one", "pub fn d03_describing() {}").is_empty());
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub fn kind(first: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn message(result: Result<impl std::fmt::Debug>) -> String {
@@ -217,5 +219,19 @@ mod tests {
         ));
         assert!(text.contains("(a: leave it out"), "{text}");
         assert_eq!(without_nulls(config(br#"{"b":"1"}"#).expect("read")).expect("no nulls")["b"], "1");
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused_without_repeating_it(text in "[\\[\\]{}:,\"a1nt \\\\]{0,20}(SECRET)?[\\[\\]{}:,\" ]{0,10}") {
+            for result in [config(text.as_bytes()).map(drop), create_request(text.as_bytes()).map(drop)] {
+                if let Err(error) = result {
+                    prop_assert_eq!(error.status.as_u16(), 400);
+                    // Keys are named, so that they can be found; values and text that is no JSON never are.
+                    let names_key = ["json.unknown_field", "json.nested"].contains(&error.code);
+                    prop_assert!(names_key || !error.message.contains("SECRET"), "{}", error.message);
+                }
+            }
+        }
     }
 }

@@ -168,13 +168,20 @@ impl RequestLine {
 mod tests {
     use super::*;
 
-    fn encoded(chunks: &[&str]) -> String {
+    use proptest::prelude::*;
+
+    fn encoded_bytes(chunks: &[&[u8]]) -> Vec<u8> {
         let mut line = RequestLine::Start;
         let mut out = Vec::new();
         for chunk in chunks {
-            line.encode(chunk.as_bytes(), &mut out);
+            line.encode(chunk, &mut out);
         }
-        String::from_utf8(out).expect("UTF-8")
+        out
+    }
+
+    fn encoded(chunks: &[&str]) -> String {
+        let chunks: Vec<_> = chunks.iter().map(|chunk| chunk.as_bytes()).collect();
+        String::from_utf8(encoded_bytes(&chunks)).expect("UTF-8")
     }
 
     #[test]
@@ -193,6 +200,17 @@ mod tests {
         let expected = "\r\nGET /a?c={%22k%22:1} HTTP/1.1\r\nH: \"v\"\r\n\r\n";
         for at in 0..whole.len() {
             assert_eq!(encoded(&[&whole[..at], &whole[at..]]), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_pass_the_same_in_any_pieces(bytes: Vec<u8>, at: prop::sample::Index, quoted in "[?\"<> \r\n]{0,20}") {
+            let bytes = [quoted.as_bytes(), &bytes].concat();
+            let at = at.index(bytes.len() + 1);
+            let whole = encoded_bytes(&[&bytes]);
+            prop_assert_eq!(&whole, &encoded_bytes(&[&bytes[..at], &bytes[at..]]));
+            prop_assert!(whole.len() <= 3 * bytes.len());
         }
     }
 }

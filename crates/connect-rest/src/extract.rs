@@ -141,8 +141,9 @@ async fn read(body: Body, limit: usize, announced: Option<usize>, expects: bool)
 }
 
 fn payload_too_large(limit: usize) -> RestError {
-    let message =
-        format!("The request's body is larger than {limit} bytes, which is the most this worker takes");
+    let message = format!(
+        "The request's body is larger than {limit} bytes, which is the most this worker takes (send less, or raise its limit)"
+    );
     RestError::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", message)
 }
 

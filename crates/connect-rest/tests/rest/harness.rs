@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::http::{Answer, request};
-use crate::plugins;
+use crate::{log, plugins};
 
 pub const JSON: &str = "Content-Type: application/json";
 
@@ -32,6 +32,7 @@ impl Served {
     }
 
     pub async fn with(change: impl FnOnce(&mut RestOptions)) -> Self {
+        log::capture();
         let folder = tempfile::tempdir().expect("a folder");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -4,6 +4,7 @@ mod bad_input;
 mod harness;
 mod http;
 mod kafka_connect;
+mod log;
 mod openapi;
 mod original;
 mod plugins;

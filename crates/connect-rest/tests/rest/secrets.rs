@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::harness::{Served, original_config};
+use crate::log;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_in_no_answer() {
@@ -42,6 +43,31 @@ async fn a_secret_is_in_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_in_no_log() {
+    let served = Served::start().await;
+    for config in ["{\"pw\":\"hunter2\"}", "{\"pw\":hunter2", "hunter2"] {
+        served.get(&format!("/connectors/logged?config={config}")).await;
+        served.request("POST", "/connectors/", config).await;
+    }
+    let config = original_config(
+        json!({"fail": "task", "source-record-converter": "JsonConverter", "oms-driver-url": "oms:local:///x"}),
+    );
+    served.get(&format!("/connectors/logged?config={config}")).await;
+    served.create("logged", original_config(json!({"fail": "task"}))).await;
+    served
+        .until("it failed", "/connectors/logged/status", |status| status["tasks"][0]["state"] == "FAILED")
+        .await;
+    served.end().await;
+    let log = log::text();
+    assert!(
+        log.contains("path=\"/connectors/logged\"") && log.contains("method=POST path=\"/connectors/\""),
+        "{log}"
+    );
+    let line = log.lines().find(|line| line.contains("hunter2"));
+    assert_eq!(line, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_can_be_sent_back_as_it_was_shown() {
     let served = Served::start().await;
     served.create("x", original_config(json!({}))).await;
@@ -61,7 +87,7 @@ async fn the_groups_own_log_is_neither_listed_nor_read_nor_deleted() {
     assert!(!served.get("/queues").await.body.contains("control"));
     for (method, target) in [
         ("GET", format!("/queues/{control}/messages?limit=1")),
-        ("GET", format!("/queues/omsconnect%2Ddefault%2Dcontrol/messages?limit=1")),
+        ("GET", "/queues/omsconnect%2Ddefault%2Dcontrol/messages?limit=1".to_owned()),
         ("DELETE", format!("/queues/{control}")),
     ] {
         let refused = served.request(method, &target, "").await.error(403);

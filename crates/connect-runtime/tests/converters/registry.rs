@@ -43,9 +43,12 @@ fn options_are_checked_and_unknown_ones_ignored() {
 
 #[test]
 fn every_option_is_documented() {
+    let page = include_str!("../../../../docs/reference/converters.md");
     for plugin in registry().plugins() {
+        assert!(page.contains(&format!("`{}`", plugin.class)), "{}", plugin.class);
         for key in (plugin.config_def)().keys() {
             assert!(!key.documentation.is_empty() && key.default.is_some(), "{} {}", plugin.class, key.name);
+            assert!(page.contains(&format!("`{}`", key.name)), "{} {}", plugin.class, key.name);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use openmessaging_connector::{Schema, Type};
 
 use super::kind::Kind;
-use super::writer::{Format, Keys, Null, encode_default};
+use super::writer::{Format, Keys, OnNull, encode_default};
 
 /// When the plans hold more than this they are dropped and made again as needed: a source of ten thousand tables
 /// pays for it now and then, and memory stays bounded.
@@ -53,7 +53,7 @@ pub(in crate::converter) struct StructPlan {
 #[derive(Debug)]
 pub(in crate::converter) struct Member {
     pub slot: Slot,
-    pub null: Null,
+    pub null: OnNull,
     start: u32,
     length: u32,
 }
@@ -61,7 +61,6 @@ pub(in crate::converter) struct Member {
 /// A top-level schema with the text that stands before each of its values.
 #[derive(Debug)]
 pub(in crate::converter) struct Root {
-    pub schema: Arc<Schema>,
     pub slot: Slot,
     pub header: Vec<u8>,
 }
@@ -75,6 +74,7 @@ pub(in crate::converter) struct Plans {
     names: Vec<u8>,
     by_schema: ByPointer<NodeId>,
     roots: ByPointer<Root>,
+    /// Every schema that is known by its address here, so that no other takes it.
     held: Vec<Arc<Schema>>,
     bytes: usize,
 }
@@ -138,7 +138,8 @@ impl Plans {
             let mut header = Vec::new();
             format.header(Some(schema), &mut header);
             self.bytes += header.len() + 128;
-            self.roots.insert(pointer, Root { schema: schema.clone(), slot, header });
+            self.held.push(schema.clone());
+            self.roots.insert(pointer, Root { slot, header });
         }
         &self.roots[&pointer]
     }
@@ -182,7 +183,7 @@ impl Plans {
         let mut members: Vec<Member> = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
             let null = match format.null(&field.schema) {
-                Null::Default(_) => Null::Default(encode_default(format, &field.schema)),
+                OnNull::Default(_) => OnNull::Default(encode_default(format, &field.schema)),
                 null => null,
             };
             members.push(Member { slot: self.slot(&field.schema, format), null, start: 0, length: 0 });

@@ -15,8 +15,8 @@ pub(in crate::converter) trait Format: Clone + Send + 'static {
     fn string(&self, out: &mut Vec<u8>, text: &str);
 
     /// What a null becomes in a field of this schema.
-    fn null(&self, _schema: &Schema) -> Null {
-        Null::Null
+    fn null(&self, _schema: &Schema) -> OnNull {
+        OnNull::Write
     }
 
     /// The form of a map with such keys; of one without schema for `None`.
@@ -44,12 +44,13 @@ pub(in crate::converter) trait Format: Clone + Send + 'static {
 
 /// What is written for a null.
 #[derive(Debug, Clone)]
-pub(in crate::converter) enum Null {
-    Null,
+pub(in crate::converter) enum OnNull {
+    /// `null`.
+    Write,
     /// The schema's default, as text.
     Default(Box<[u8]>),
     /// Nothing: it is an error.
-    Refused,
+    Refuse,
 }
 
 /// How a map is written.
@@ -60,7 +61,7 @@ pub(in crate::converter) enum Keys {
     /// An array of `[key,value]`.
     Pairs,
     /// An object where all keys are text, else pairs: known only at its end.
-    ByKeys,
+    AsFound,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +84,7 @@ struct Frame {
     end: u32,
     /// What stands before the next member of a struct: `{` or `,`.
     separator: u8,
-    /// `ByKeys`: where the map's marks and its text begin, and whether a key was no text.
+    /// `AsFound`: where the map's marks and its text begin, and whether a key was no text.
     marks: usize,
     start: usize,
     odd_key: bool,
@@ -177,19 +178,19 @@ impl<F: Format> JsonWriter<F> {
     }
 
     #[cold]
-    fn fail(&mut self, error: Box<Error>) {
+    fn fail(&mut self, error: Error) {
         if self.error.is_none() {
             let place = self.place();
             let message =
                 if place.is_empty() { error.message } else { format!("field {place}: {}", error.message) };
-            self.error = Some(Box::new(Error { message, ..*error }));
+            self.error = Some(Box::new(Error { message, ..error }));
             self.now.shape = Shape::Failed;
         }
     }
 
     #[cold]
     fn misshapen(&mut self, what: &str) {
-        self.fail(Box::new(Error::record("converter.misshapen", what)));
+        self.fail(Error::record("converter.misshapen", what));
     }
 
     /// The names of the fields that lead to the value at hand.
@@ -253,7 +254,7 @@ impl<F: Format> JsonWriter<F> {
             Shape::Array | Shape::Struct => {
                 let Some(slot) = self.next() else { return };
                 if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
-                    self.fail(error);
+                    self.fail(*error);
                 }
             }
             Shape::Failed => {}
@@ -270,15 +271,15 @@ impl<F: Format> JsonWriter<F> {
         let Some(slot) = self.next() else { return };
         if missing && let Some(schema) = &self.schema {
             match self.format.null(schema) {
-                Null::Null => self.out.extend_from_slice(b"null"),
-                Null::Default(_) => {
+                OnNull::Write => self.out.extend_from_slice(b"null"),
+                OnNull::Default(_) => {
                     let text = encode_default(&self.format, schema);
                     self.out.extend_from_slice(&text);
                 }
-                Null::Refused => self.fail(null_refused()),
+                OnNull::Refuse => self.fail(null_refused()),
             }
         } else if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
-            self.fail(error);
+            self.fail(*error);
         }
     }
 
@@ -299,7 +300,7 @@ impl<F: Format> JsonWriter<F> {
             _ => (Slot::ANY, Slot::ANY),
         };
         if index % 2 == 1 {
-            if form == Keys::ByKeys {
+            if form == Keys::AsFound {
                 self.marks.push(self.out.len());
             }
             self.out.push(if form == Keys::Pairs { b',' } else { b':' });
@@ -310,7 +311,7 @@ impl<F: Format> JsonWriter<F> {
         } else if form == Keys::Pairs {
             self.out.push(b'[');
         }
-        if form == Keys::ByKeys {
+        if form == Keys::AsFound {
             self.marks.push(self.out.len());
         }
         key
@@ -318,7 +319,7 @@ impl<F: Format> JsonWriter<F> {
 
     /// Whether the next value is a key that must be text.
     fn is_object_key(&self) -> bool {
-        matches!(self.now.shape, Shape::Map(Keys::Object | Keys::ByKeys)) && self.now.index.is_multiple_of(2)
+        matches!(self.now.shape, Shape::Map(Keys::Object | Keys::AsFound)) && self.now.index.is_multiple_of(2)
     }
 
     /// A scalar that may be a key.
@@ -327,10 +328,10 @@ impl<F: Format> JsonWriter<F> {
         let Some(slot) = self.next() else { return };
         let start = self.out.len();
         if let Err(error) = self.format.scalar(&mut self.out, slot.kind, value) {
-            return self.fail(error);
+            return self.fail(*error);
         }
         if is_key && self.out.get(start) != Some(&b'"') {
-            if self.now.shape == Shape::Map(Keys::ByKeys) {
+            if self.now.shape == Shape::Map(Keys::AsFound) {
                 self.now.odd_key = true;
             } else {
                 self.out.insert(start, b'"');
@@ -404,12 +405,12 @@ impl<F: Format> Visitor for JsonWriter<F> {
         self.now.separator = b',';
         if matches!(value, Scalar::Null) {
             match &member.null {
-                Null::Null => self.out.extend_from_slice(b"null"),
-                Null::Default(text) => self.out.extend_from_slice(text),
-                Null::Refused => self.fail(null_refused()),
+                OnNull::Write => self.out.extend_from_slice(b"null"),
+                OnNull::Default(text) => self.out.extend_from_slice(text),
+                OnNull::Refuse => self.fail(null_refused()),
             }
         } else if let Err(error) = self.format.scalar(&mut self.out, member.slot.kind, value) {
-            self.fail(error);
+            self.fail(*error);
         }
     }
 
@@ -494,14 +495,9 @@ impl<F: Format> Visitor for JsonWriter<F> {
     }
 }
 
-fn null_refused() -> Box<Error> {
-    Box::new(
-        Error::record(
-            "converter.null_in_required",
-            "the value is null, but the schema says that it never is",
-        )
-        .with_remedy("make the column nullable or give it a default, or set schemas.enable=false"),
-    )
+fn null_refused() -> Error {
+    Error::record("converter.null_in_required", "the value is null, but the schema says that it never is")
+        .with_remedy("make the column nullable or give it a default, or set schemas.enable=false")
 }
 
 /// The text of a schema's default.

@@ -6,7 +6,7 @@ use openmessaging_connector::{Error, Scalar, Schema, Type};
 
 use super::schema_writer::push_schema;
 use crate::converter::json::kind::{Kind, geometry, single_bit};
-use crate::converter::json::writer::{Format, Keys, Null};
+use crate::converter::json::writer::{Format, Keys, OnNull};
 use crate::converter::plain_json::{push_bool, quoted};
 use crate::converter::text::date::{Fraction, push_timestamp};
 use crate::converter::text::escape::{Jackson, push_string};
@@ -52,12 +52,12 @@ impl Format for KafkaFormat {
         push_string::<Jackson>(out, text);
     }
 
-    fn null(&self, schema: &Schema) -> Null {
+    fn null(&self, schema: &Schema) -> OnNull {
         match schema.default {
-            Some(_) if self.defaults => Null::Default(Box::default()),
+            Some(_) if self.defaults => OnNull::Default(Box::default()),
             // a message without schema promises nothing that a null would break
-            _ if schema.optional || !self.schemas => Null::Null,
-            _ => Null::Refused,
+            _ if schema.optional || !self.schemas => OnNull::Write,
+            _ => OnNull::Refuse,
         }
     }
 
@@ -65,7 +65,7 @@ impl Format for KafkaFormat {
         match keys.map(|schema| &schema.ty) {
             Some(Type::String) => Keys::Object,
             Some(_) => Keys::Pairs,
-            None => Keys::ByKeys,
+            None => Keys::AsFound,
         }
     }
 

@@ -20,6 +20,9 @@ use super::server::Server;
 use super::snapshot::{self, Snapshot, Snapshotted};
 use super::stream::{Core, Stream, Task};
 
+/// The state that holds where a stream began which has no committed position yet.
+const BEGINNING: &str = "stream-begin";
+
 /// Reads one server.
 #[derive(Default)]
 pub struct MySqlTask {
@@ -30,6 +33,8 @@ struct Running {
     task: Task,
     state: Arc<dyn TaskState>,
     phase: Phase,
+    /// [`BEGINNING`] is stored.
+    has_beginning: bool,
 }
 
 enum Phase {
@@ -56,7 +61,8 @@ impl SourceTask for MySqlTask {
         let position = context.positions.get(&partition).cloned();
         let shapes = Shapes::new(settings.naming.clone(), settings.decimal);
         let task = Task { settings, name, partition, reporter: context.reporter, shapes };
-        let mut running = Running { task, state: context.state, phase: Phase::Begin(position) };
+        let mut running =
+            Running { task, state: context.state, phase: Phase::Begin(position), has_beginning: false };
         let begun = running.advance().await;
         self.running = Some(running);
         begun
@@ -71,6 +77,9 @@ impl SourceTask for MySqlTask {
         let Some(running) = &mut self.running else { return Ok(()) };
         if *partition != running.task.partition {
             return Ok(());
+        }
+        if std::mem::take(&mut running.has_beginning) {
+            running.state.delete(BEGINNING).await?;
         }
         let history = match &mut running.phase {
             Phase::Streaming(stream) => stream.core().history(),
@@ -151,7 +160,10 @@ impl Running {
 
     async fn begin(&mut self, position: Option<&Position>) -> Result<Phase> {
         match position {
-            Some(position) => self.resume(Stored::read(position)?).await,
+            Some(position) => {
+                self.has_beginning = self.state.get(BEGINNING).await?.is_some();
+                self.resume(Stored::read(position)?).await
+            }
             None if self.task.settings.snapshot_mode == SnapshotMode::Never => self.begin_stream().await,
             None => self.new_snapshot().await,
         }
@@ -169,7 +181,15 @@ impl Running {
         Ok((conn, server))
     }
 
+    /// The tail is somewhere else a moment later. So where it was is stored before the task runs, and until a position is
+    /// committed a restart or a rewind goes back to there (S8, S11).
     async fn begin_stream(&mut self) -> Result<Phase> {
+        let at_tail = matches!(self.task.settings.start_at, StartAt::Tail);
+        if let Some(begun) = self.state.get(BEGINNING).await?.filter(|_| at_tail) {
+            self.has_beginning = true;
+            let base = String::from_utf8_lossy(&begun).into_owned();
+            return self.resume(Stored::read(&Position::new(base))?).await;
+        }
         let (mut conn, server) = self.server().await?;
         let (position, tables) = match self.task.settings.start_at.clone() {
             StartAt::Tail => snapshot::tail(&mut conn, &self.task.settings, &server).await?,
@@ -183,6 +203,10 @@ impl Running {
         };
         conn.disconnect().await.ok();
         let history = History::begin(self.state.clone(), tables).await?;
+        if at_tail {
+            self.state.put(BEGINNING, position.base().as_bytes()).await?;
+            self.has_beginning = true;
+        }
         let stored = Stored { binlog: position, snapshot: None, transaction: None, step: 0 };
         Ok(Phase::Waiting(Box::new(Core::new(server, history, stored))))
     }

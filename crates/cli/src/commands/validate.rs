@@ -49,7 +49,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     };
     let registry = plugins::registry();
     let limit = (!arguments.offline).then(|| Duration::from_secs(arguments.timeout));
-    let validation = validate_config(&registry, &class, &config, limit).await?;
+    let validation = validate_config(&registry, &plugins::drivers(), &class, &config, limit).await?;
     match problems(&validation) {
         Some(failure) => Err(failure),
         None => {

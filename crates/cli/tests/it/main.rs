@@ -5,6 +5,7 @@ mod plugins;
 mod queues;
 mod quickstart;
 mod reference;
+mod seed;
 mod settings;
 mod tap;
 mod validate;

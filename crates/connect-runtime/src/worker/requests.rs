@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openmessaging::{AccessPointUrl, DriverRegistry};
 use openmessaging_connector::config::MASK;
 use openmessaging_connector::registry::Factory;
 use openmessaging_connector::{Config, Error, PluginInfo, Registry};
@@ -91,7 +92,8 @@ impl Worker {
     /// Everything that is wrong with a configuration for `class`. The connector's own checks (which may connect) are
     /// made only when its keys are right.
     pub async fn validate(&self, class: &str, config: &Config) -> Result<Validation, ApiError> {
-        validate_config(self.plugins(), class, config, Some(self.inner.options.call_timeout)).await
+        let options = &self.inner.options;
+        validate_config(&options.plugins, &options.drivers, class, config, Some(options.call_timeout)).await
     }
 
     /// The configuration with its name, and with stored values where masked ones were sent back.
@@ -164,17 +166,30 @@ fn unknown(name: &str) -> ApiError {
 /// No connector is named `class`.
 pub async fn validate_config(
     plugins: &Registry,
+    drivers: &DriverRegistry,
     class: &str,
     config: &Config,
     limit: Option<Duration>,
 ) -> Result<Validation, ApiError> {
     let plugin = find_connector(plugins, class)?;
     let mut validation = validate(plugins, &plugin, class, config);
+    add_connector_errors(&mut validation, unknown_driver(drivers, config).into_iter().collect());
     if let (0, Some(limit)) = (validation.error_count(), limit) {
         let errors = check(plugin, config, limit).await;
         add_connector_errors(&mut validation, errors);
     }
     Ok(validation)
+}
+
+/// A URL that can be read may still name a driver that is not there. One with a reference is looked at when work starts.
+fn unknown_driver(drivers: &DriverRegistry, config: &Config) -> Option<Error> {
+    let url: AccessPointUrl = config.get(keys::DRIVER_URL)?.parse().ok()?;
+    let error = drivers.find(&url.driver).err()?;
+    let wrong = Error::config("driver.unknown", keys::DRIVER_URL, error.message);
+    Some(match error.remedy {
+        Some(remedy) => wrong.with_remedy(remedy),
+        None => wrong,
+    })
 }
 
 /// The connector's own checks, on a thread of their own and limited in time.

@@ -14,6 +14,10 @@ pub fn from_driver(error: Driver, address: &Address, doing: &str) -> Error {
     let made = match &error {
         Driver::Server(refused) => from_server(refused, address, doing),
         Driver::Io(IoError::Tls(problem)) => tls_refused(&server, &problem.to_string()),
+        // A certificate that is not trusted comes as invalid data.
+        Driver::Io(IoError::Io(problem)) if problem.kind() == std::io::ErrorKind::InvalidData => {
+            tls_refused(&server, &problem.to_string())
+        }
         Driver::Driver(DriverError::NoClientSslFlagFromServer) => {
             tls_refused(&server, "the server offers no TLS")
         }

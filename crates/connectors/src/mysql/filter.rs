@@ -64,25 +64,31 @@ impl TableFilter {
 
     /// Databases that the lists name outright, so that they should exist.
     pub fn named_databases(&self) -> Vec<&str> {
-        let names = |pattern| match pattern {
-            &Pattern::Name(ref name) => Some(name.as_str()),
-            _ => None,
-        };
-        self.databases.iter().filter_map(names).collect()
+        self.databases.iter().filter_map(Pattern::name).collect()
     }
 
     /// Tables that the lists name outright, with their database where it is given.
     pub fn named_tables(&self) -> Vec<(Option<&str>, &str)> {
-        let names = |pattern| match pattern {
-            &Pattern::Name(ref name) => Some((None, name.as_str())),
-            Pattern::Table(database, table) => Some((Some(database.as_str()), table.as_str())),
-            Pattern::Regex(_) => None,
-        };
-        self.tables.iter().filter_map(names).collect()
+        let mut names = Vec::new();
+        for pattern in &self.tables {
+            match pattern {
+                Pattern::Name(name) => names.push((None, name.as_str())),
+                Pattern::Table(database, table) => names.push((Some(database.as_str()), table.as_str())),
+                Pattern::Regex(_) => {}
+            }
+        }
+        names
     }
 }
 
 impl Pattern {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Pattern::Name(name) => Some(name),
+            _ => None,
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let plain =
             |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-$".contains(c));

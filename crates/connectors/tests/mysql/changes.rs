@@ -31,7 +31,8 @@ fn a_change_is_a_record_with_key_images_and_origin() {
                     "t t -: null -> null",
                 ]
             );
-            let source_of = |at: usize, name: &str| super::support::text(records[at].at(&["source", name]).expect(name));
+            let source_of =
+                |at: usize, name: &str| super::support::text(records[at].at(&["source", name]).expect(name));
             assert_eq!(source_of(0, "db"), db.name);
             assert_eq!(source_of(0, "table"), "t");
             assert_eq!((source_of(0, "row"), source_of(1, "row")), ("0".to_owned(), "1".to_owned()));
@@ -39,7 +40,10 @@ fn a_change_is_a_record_with_key_images_and_origin() {
             assert_ne!(source_of(0, "gtid"), source_of(2, "gtid"));
             assert!(source_of(0, "file").starts_with("bin."));
             assert_eq!(source_of(0, "connector"), if db.mariadb() { "mariadb" } else { "mysql" });
-            assert!(number(&records[0], "source", "ts_ms").is_some_and(|ms| (records[0].timestamp_ms - ms) == 0 && ms > 1_600_000_000_000));
+            assert!(
+                number(&records[0], "source", "ts_ms")
+                    .is_some_and(|ms| (records[0].timestamp_ms - ms) == 0 && ms > 1_600_000_000_000)
+            );
             source.stop().await;
         }
     });
@@ -51,7 +55,13 @@ fn transactions_of_any_size_come_whole_and_in_order() {
     testkit::block_on(async {
         for kind in BOTH {
             let mut db = Db::new(kind).await;
-            db.run(&["CREATE TABLE t (id INT PRIMARY KEY, pad CHAR(20))", "SET SESSION max_recursive_iterations = 1000000"][..1]).await;
+            db.run(
+                &[
+                    "CREATE TABLE t (id INT PRIMARY KEY, pad CHAR(20))",
+                    "SET SESSION max_recursive_iterations = 1000000",
+                ][..1],
+            )
+            .await;
             let mut source = Source::start(db.config(&[])).await;
             db.run(&["BEGIN"]).await;
             for chunk in (0..200_000).collect::<Vec<i64>>().chunks(5000) {
@@ -61,7 +71,8 @@ fn transactions_of_any_size_come_whole_and_in_order() {
             db.run(&["COMMIT"]).await;
             source.until(200_000, 7001).await;
             source.quiet().await;
-            let ids: Vec<_> = source.run.out.records.iter().filter_map(|record| number(record, "after", "id")).collect();
+            let ids: Vec<_> =
+                source.run.out.records.iter().filter_map(|record| number(record, "after", "id")).collect();
             assert!(ids.iter().copied().eq(0..200_000), "{} rows", ids.len());
             source.stop().await;
         }
@@ -107,7 +118,11 @@ fn values_that_the_original_got_wrong() {
             .await;
             let record = &source.records(1).await[0];
             let field = |name: &str| super::support::text(record.at(&["after", name]).expect(name));
-            assert_eq!((field("u"), field("b")), ("0".to_owned(), "0".to_owned()), "unsigned 0 became 2^bits");
+            assert_eq!(
+                (field("u"), field("b")),
+                ("0".to_owned(), "0".to_owned()),
+                "unsigned 0 became 2^bits"
+            );
             assert_eq!(field("s"), "é", "utf8mb3 was unsupported");
             assert_eq!(field("d"), "ts 1709168523000004", "fractions were dropped");
             assert_eq!(field("e"), "a,b", "labels with commas broke");
@@ -144,16 +159,30 @@ fn images_that_are_not_full() {
     testkit::block_on(async {
         for kind in BOTH {
             let mut db = Db::new(kind).await;
-            db.run(&["CREATE TABLE t (a INT, b INT, c VARCHAR(9), d TEXT, PRIMARY KEY (a, b))", "INSERT INTO t VALUES (1, 1, 'x', 'y')"]).await;
+            db.run(&[
+                "CREATE TABLE t (a INT, b INT, c VARCHAR(9), d TEXT, PRIMARY KEY (a, b))",
+                "INSERT INTO t VALUES (1, 1, 'x', 'y')",
+            ])
+            .await;
             for (image, expected) in [
-                ("MINIMAL", ["u t {a:1,b:1}: {a:1,b:1,c:absent,d:absent} -> {a:absent,b:absent,c:z,d:absent}",
-                    "d t {a:1,b:1}: {a:1,b:1,c:absent,d:absent} -> null",
-                    "c t {a:1,b:2}: null -> {a:absent,b:2,c:absent,d:absent}",
-                    "d t {a:1,b:2}: {a:1,b:2,c:absent,d:absent} -> null"]),
-                ("NOBLOB", ["u t {a:1,b:1}: {a:1,b:1,c:x,d:absent} -> {a:1,b:1,c:z,d:absent}",
-                    "d t {a:1,b:1}: {a:1,b:1,c:z,d:absent} -> null",
-                    "c t {a:1,b:2}: null -> {a:1,b:2,c:z,d:absent}",
-                    "d t {a:1,b:2}: {a:1,b:2,c:z,d:absent} -> null"]),
+                (
+                    "MINIMAL",
+                    [
+                        "u t {a:1,b:1}: {a:1,b:1,c:absent,d:absent} -> {a:absent,b:absent,c:z,d:absent}",
+                        "d t {a:1,b:1}: {a:1,b:1,c:absent,d:absent} -> null",
+                        "c t {a:1,b:2}: null -> {a:absent,b:2,c:absent,d:absent}",
+                        "d t {a:1,b:2}: {a:1,b:2,c:absent,d:absent} -> null",
+                    ],
+                ),
+                (
+                    "NOBLOB",
+                    [
+                        "u t {a:1,b:1}: {a:1,b:1,c:x,d:absent} -> {a:1,b:1,c:z,d:absent}",
+                        "d t {a:1,b:1}: {a:1,b:1,c:z,d:absent} -> null",
+                        "c t {a:1,b:2}: null -> {a:1,b:2,c:z,d:absent}",
+                        "d t {a:1,b:2}: {a:1,b:2,c:z,d:absent} -> null",
+                    ],
+                ),
             ] {
                 let mut source = Source::start(db.config(&[])).await;
                 db.run(&[
@@ -179,7 +208,11 @@ fn names_filters_and_decimals_as_configured() {
     testkit::block_on(async {
         for kind in BOTH {
             let mut db = Db::new(kind).await;
-            db.run(&["CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(9,3))", "CREATE TABLE other (id INT PRIMARY KEY)"]).await;
+            db.run(&[
+                "CREATE TABLE t (id INT PRIMARY KEY, d DECIMAL(9,3))",
+                "CREATE TABLE other (id INT PRIMARY KEY)",
+            ])
+            .await;
             let name = db.name.clone();
             let table = format!("{name}.t");
             let debezium = db.config(&[
@@ -191,14 +224,24 @@ fn names_filters_and_decimals_as_configured() {
             ]);
             let mut one = Source::start(debezium).await;
             let regex = format!(r"{name}\.(t|x)");
-            let mut two = Source::start(db.config(&[("whiteTable", &regex), ("decimal.handling.mode", "double")])).await;
+            let mut two =
+                Source::start(db.config(&[("whiteTable", &regex), ("decimal.handling.mode", "double")]))
+                    .await;
             if kind == testkit::services::Kind::MySql {
                 db.run(&["SET SESSION binlog_rows_query_log_events = ON"]).await;
             }
-            db.run(&["INSERT INTO other VALUES (1)", "INSERT INTO t VALUES (1, -1.5)", "INSERT INTO other VALUES (2)"]).await;
+            db.run(&[
+                "INSERT INTO other VALUES (1)",
+                "INSERT INTO t VALUES (1, -1.5)",
+                "INSERT INTO other VALUES (2)",
+            ])
+            .await;
             let record = &one.records(1).await[0];
             assert_eq!(&*record.queue, format!("shop.{name}.t"));
-            assert_eq!(record.value_schema.as_ref().and_then(|s| s.name.as_deref()), Some(&*format!("shop.{name}.t.Envelope")));
+            assert_eq!(
+                record.value_schema.as_ref().and_then(|s| s.name.as_deref()),
+                Some(&*format!("shop.{name}.t.Envelope"))
+            );
             assert_eq!(super::support::text(record.at(&["after", "d"]).expect("d")), "-1.500");
             assert_eq!(super::support::text(record.at(&["source", "name"]).expect("name")), "shop");
             if kind == testkit::services::Kind::MySql {
@@ -236,7 +279,8 @@ fn compressed_transactions_and_rows() {
             source.quiet().await;
             let records = source.run.out.records.clone();
             assert_eq!(records.len(), 301);
-            let ids: Vec<_> = records[..300].iter().filter_map(|record| number(record, "after", "id")).collect();
+            let ids: Vec<_> =
+                records[..300].iter().filter_map(|record| number(record, "after", "id")).collect();
             assert!(ids.iter().copied().eq(0..300));
             for at in [0, 10, 11, 150, 299] {
                 let mut again = source.resume_at(&records[at]).await;
@@ -260,7 +304,13 @@ fn statements_logged_as_such_are_warned_of() {
             let mut db = Db::new(kind).await;
             db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
             let mut source = Source::start(db.config(&[])).await;
-            db.run(&["SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO t VALUES (1)", "SET SESSION binlog_format = 'ROW'", "INSERT INTO t VALUES (2)"]).await;
+            db.run(&[
+                "SET SESSION binlog_format = 'STATEMENT'",
+                "INSERT INTO t VALUES (1)",
+                "SET SESSION binlog_format = 'ROW'",
+                "INSERT INTO t VALUES (2)",
+            ])
+            .await;
             let records = source.records(1).await;
             assert_eq!(number(&records[0], "after", "id"), Some(2));
             assert_eq!(source.run.reporter.warned("mysql.statement_logged"), 1);

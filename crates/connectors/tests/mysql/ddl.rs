@@ -8,9 +8,15 @@ use super::support::{BOTH, Db, Source, line};
 const STORY: [(&str, &[&str]); 13] = [
     ("INSERT INTO t VALUES (1, 4000000000, 'a')", &["c t {id:1}: null -> {id:1,u:4000000000,s:a}"]),
     ("ALTER TABLE t ADD COLUMN m SMALLINT UNSIGNED DEFAULT 65535 AFTER id", &[]),
-    ("INSERT INTO t VALUES (2, 65534, 4000000001, 'b')", &["c t {id:2}: null -> {id:2,m:65534,u:4000000001,s:b}"]),
+    (
+        "INSERT INTO t VALUES (2, 65534, 4000000001, 'b')",
+        &["c t {id:2}: null -> {id:2,m:65534,u:4000000001,s:b}"],
+    ),
     ("ALTER TABLE t CHANGE u v INT UNSIGNED", &[]),
-    ("UPDATE t SET v = 7 WHERE id = 2", &["u t {id:2}: {id:2,m:65534,v:4000000001,s:b} -> {id:2,m:65534,v:7,s:b}"]),
+    (
+        "UPDATE t SET v = 7 WHERE id = 2",
+        &["u t {id:2}: {id:2,m:65534,v:4000000001,s:b} -> {id:2,m:65534,v:7,s:b}"],
+    ),
     ("ALTER TABLE t MODIFY s ENUM('a','b','x,y') FIRST, DROP COLUMN m", &[]),
     ("INSERT INTO t VALUES ('x,y', 3, 1)", &["c t {id:3}: null -> {s:x,y,id:3,v:1}"]),
     ("RENAME TABLE t TO old, copy TO t", &[]),
@@ -70,7 +76,8 @@ fn the_same_with_minimal_metadata_and_without_gtids() {
     testkit::block_on(async {
         let server = PrivateServer::start(Kind::MariaDb, &["--binlog-row-metadata=MINIMAL"]);
         tell(Db::on(server.server().clone()).await).await;
-        let server = PrivateServer::start(Kind::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
+        let server =
+            PrivateServer::start(Kind::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
         tell(Db::on(server.server().clone()).await).await;
     });
 }
@@ -120,8 +127,17 @@ fn definitions_that_are_not_known_stop_the_task_and_name_table_and_place() {
             let mut db = Db::on(server.server().clone()).await;
             let (file, offset) = db.end_of_log().await;
             // Where a start in the past has no history, the catalog is all there is: it does not fit the first row.
-            db.run(&["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)", "ALTER TABLE t ADD x INT"]).await;
-            let from = [("startType", "SPECIFIED"), ("binlogFilename", file.as_str()), ("nextPosition", &offset.to_string())];
+            db.run(&[
+                "CREATE TABLE t (id INT PRIMARY KEY)",
+                "INSERT INTO t VALUES (1)",
+                "ALTER TABLE t ADD x INT",
+            ])
+            .await;
+            let from = [
+                ("startType", "SPECIFIED"),
+                ("binlogFilename", file.as_str()),
+                ("nextPosition", &offset.to_string()),
+            ];
             let mut source = Source::start(db.config(&from)).await;
             let records = source.records(1).await;
             assert_eq!(line(&records[0]), "c t {id:1}: null -> {id:1}", "the CREATE is in the log");
@@ -129,11 +145,18 @@ fn definitions_that_are_not_known_stop_the_task_and_name_table_and_place() {
 
             let (file, offset) = db.end_of_log().await;
             db.run(&["INSERT INTO t VALUES (2, 2)", "ALTER TABLE t DROP COLUMN x"]).await;
-            let from = [("startType", "SPECIFIED"), ("binlogFilename", file.as_str()), ("nextPosition", &offset.to_string())];
+            let from = [
+                ("startType", "SPECIFIED"),
+                ("binlogFilename", file.as_str()),
+                ("nextPosition", &offset.to_string()),
+            ];
             let mut source = Source::start(db.config(&from)).await;
             let error = source.fails().await;
             assert_eq!(error.code, "mysql.schema_mismatch", "{error}");
-            assert!(error.message.contains(&format!("{}.t", db.name)) && error.message.contains(&file), "{error}");
+            assert!(
+                error.message.contains(&format!("{}.t", db.name)) && error.message.contains(&file),
+                "{error}"
+            );
             assert_eq!(source.run.out.total(), 0, "nothing is mislabelled");
             source.stop().await;
         }

@@ -96,7 +96,10 @@ impl SourceFixture for Fixture {
     }
 
     async fn left_open(&mut self) -> Vec<String> {
-        let sql = format!("SELECT CONCAT(id, ' ', command) FROM information_schema.processlist WHERE user = '{}'", self.user);
+        let sql = format!(
+            "SELECT CONCAT(id, ' ', command) FROM information_schema.processlist WHERE user = '{}'",
+            self.user
+        );
         self.db.conn.query(sql).await.expect("the connections")
     }
 
@@ -138,19 +141,49 @@ impl SourceFixture for Fixture {
             Wrong::new("no address", without, "config.invalid", &["mysqlAddr"]).with_secret(PASSWORD),
             case("a wrong type", &[("mysqlPort", "many")], "config.invalid", &["mysqlPort", "many"]),
             case("a wrong mode", &[("snapshot.mode", "sometimes")], "config.invalid", &["snapshot.mode"]),
-            case("nobody listens", &[("mysqlPort", &unused)], "mysql.unreachable", &[&format!("127.0.0.1:{unused}")]),
-            case("a wrong password", &[("mysqlPassword", "wrong-secret")], "mysql.access_denied", &[&address, &self.user])
-                .with_secret("wrong-secret"),
-            case("an absent table", &[("whiteTable", &database)], "mysql.absent", &["whiteTable", "evnts", "did you mean"]),
-            case("an absent database", &[("whiteDataBase", &absent)], "mysql.absent", &["whiteDataBase", &absent]),
+            case(
+                "nobody listens",
+                &[("mysqlPort", &unused)],
+                "mysql.unreachable",
+                &[&format!("127.0.0.1:{unused}")],
+            ),
+            case(
+                "a wrong password",
+                &[("mysqlPassword", "wrong-secret")],
+                "mysql.access_denied",
+                &[&address, &self.user],
+            )
+            .with_secret("wrong-secret"),
+            case(
+                "an absent table",
+                &[("whiteTable", &database)],
+                "mysql.absent",
+                &["whiteTable", "evnts", "did you mean"],
+            ),
+            case(
+                "an absent database",
+                &[("whiteDataBase", &absent)],
+                "mysql.absent",
+                &["whiteDataBase", &absent],
+            ),
             case(
                 "a file that is gone",
                 &[("startType", "SPECIFIED"), ("binlogFilename", "bin.999999")],
                 "mysql.binlog_purged",
                 &["binlogFilename", "bin.999999"],
             ),
-            case("no privilege", &[("mysqlUsername", &no_slave)], "mysql.missing_privilege", &[&no_slave, "GRANT"]),
-            case("no authority's file", &[("database.ssl.mode", "verify_ca"), ("database.ssl.ca", "/nonexistent.pem")], "config.invalid", &["database.ssl.ca"]),
+            case(
+                "no privilege",
+                &[("mysqlUsername", &no_slave)],
+                "mysql.missing_privilege",
+                &[&no_slave, "GRANT"],
+            ),
+            case(
+                "no authority's file",
+                &[("database.ssl.mode", "verify_ca"), ("database.ssl.ca", "/nonexistent.pem")],
+                "config.invalid",
+                &["database.ssl.ca"],
+            ),
         ]
     }
 }

@@ -38,12 +38,15 @@ fn a_restart_goes_on_at_every_record_of_a_transaction() {
             .await;
             let all = source.records(13).await;
             let lines: Vec<_> = all.iter().map(line).collect();
-            assert_eq!(lines[3..7], [
-                "d t {id:1}: {id:1,a:1} -> null",
-                "c t {id:11}: null -> {id:11,a:1}",
-                "d t {id:2}: {id:2,a:2} -> null",
-                "c t {id:12}: null -> {id:12,a:2}",
-            ]);
+            assert_eq!(
+                lines[3..7],
+                [
+                    "d t {id:1}: {id:1,a:1} -> null",
+                    "c t {id:11}: null -> {id:11,a:1}",
+                    "d t {id:2}: {id:2,a:2} -> null",
+                    "c t {id:12}: null -> {id:12,a:2}",
+                ]
+            );
             for (at, record) in all.iter().enumerate() {
                 for limit in [1, 100] {
                     let mut again = source.resume_at(record).await;
@@ -70,21 +73,34 @@ fn a_restart_goes_on_at_every_record_of_a_transaction() {
 #[test]
 fn without_gtids_a_restart_goes_by_file_and_offset() {
     testkit::block_on(async {
-        let server = PrivateServer::start(Kind::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
+        let server =
+            PrivateServer::start(Kind::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
         let mut db = Db::on(server.server().clone()).await;
         db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
         let mut source = Source::start(db.config(&[])).await;
-        db.run(&["INSERT INTO t VALUES (1), (2)", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (3)", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (4)"]).await;
+        db.run(&[
+            "INSERT INTO t VALUES (1), (2)",
+            "FLUSH BINARY LOGS",
+            "INSERT INTO t VALUES (3)",
+            "FLUSH BINARY LOGS",
+            "INSERT INTO t VALUES (4)",
+        ])
+        .await;
         let all = source.records(4).await;
         assert!(!all[0].position.base.contains("gtid"), "{:?}", all[0].position);
         for at in 0..4 {
             let mut again = source.resume_at(&all[at]).await;
-            let ids: Vec<_> = again.records(3 - at).await.iter().filter_map(|r| number(r, "after", "id")).collect();
+            let ids: Vec<_> =
+                again.records(3 - at).await.iter().filter_map(|r| number(r, "after", "id")).collect();
             assert!(ids.iter().copied().eq(at as i64 + 2..5), "{ids:?}");
             again.stop().await;
         }
         // The position of the end is in the last file, so that the others may be purged.
-        assert!(source.position().base.contains(".000003") || !source.position().base.contains(".000001"), "{:?}", source.position());
+        assert!(
+            source.position().base.contains(".000003") || !source.position().base.contains(".000001"),
+            "{:?}",
+            source.position()
+        );
         source.stop().await;
 
         // Another server: the same file and offset mean something else there.
@@ -107,7 +123,11 @@ fn specified_start_and_the_originals_positions() {
             db.run(&["CREATE TABLE t (id INT PRIMARY KEY)", "INSERT INTO t VALUES (1)"]).await;
             let (file, offset) = db.end_of_log().await;
             db.run(&["INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)"]).await;
-            let config = db.config(&[("startType", "SPECIFIED"), ("binlogFilename", &file), ("nextPosition", &offset.to_string())]);
+            let config = db.config(&[
+                ("startType", "SPECIFIED"),
+                ("binlogFilename", &file),
+                ("nextPosition", &offset.to_string()),
+            ]);
             let mut source = Source::start(config).await;
             let records = source.records(2).await;
             assert_eq!(number(&records[0], "after", "id"), Some(2));
@@ -139,22 +159,38 @@ fn a_purged_log_is_an_error_and_when_needed_reads_all_rows_again() {
                 db.run(&["INSERT INTO t VALUES (1)"]).await;
                 let first = source.records(1).await.remove(0);
                 source.stop_keeping().await;
-                db.run(&["INSERT INTO t VALUES (2)", "FLUSH BINARY LOGS", "INSERT INTO t VALUES (3)", "FLUSH BINARY LOGS"]).await;
+                db.run(&[
+                    "INSERT INTO t VALUES (2)",
+                    "FLUSH BINARY LOGS",
+                    "INSERT INTO t VALUES (3)",
+                    "FLUSH BINARY LOGS",
+                ])
+                .await;
                 db.purge().await;
                 let error = source.try_resume(&first.position, db.config(&[])).await.err().expect("purged");
                 assert_eq!(error.code, "mysql.binlog_purged", "{error}");
-                assert!(error.to_string().contains("when_needed") && error.to_string().contains(&db.server.address()), "{error}");
-                let mut again = source.try_resume(&first.position, db.config(&[("snapshot.mode", "when_needed")])).await.expect("a snapshot");
+                assert!(
+                    error.to_string().contains("when_needed")
+                        && error.to_string().contains(&db.server.address()),
+                    "{error}"
+                );
+                let mut again = source
+                    .try_resume(&first.position, db.config(&[("snapshot.mode", "when_needed")]))
+                    .await
+                    .expect("a snapshot");
                 assert_eq!(again.run.reporter.warned("mysql.binlog_purged"), 1);
                 again.until(3, 100).await;
                 db.run(&["INSERT INTO t VALUES (4)"]).await;
                 let lines: Vec<_> = again.records(4).await.iter().map(line).collect();
-                assert_eq!(lines, [
-                    "r t {id:1}: null -> {id:1}",
-                    "r t {id:2}: null -> {id:2}",
-                    "r t {id:3}: null -> {id:3}",
-                    "c t {id:4}: null -> {id:4}",
-                ]);
+                assert_eq!(
+                    lines,
+                    [
+                        "r t {id:1}: null -> {id:1}",
+                        "r t {id:2}: null -> {id:2}",
+                        "r t {id:3}: null -> {id:3}",
+                        "c t {id:4}: null -> {id:4}",
+                    ]
+                );
                 again.stop().await;
             }
         }
@@ -188,7 +224,8 @@ fn a_server_that_restarts_or_crashes_is_read_on() {
             server.start_again();
             db.reconnect().await;
             db.run(&["INSERT INTO t VALUES (5)"]).await;
-            let ids: Vec<_> = source.records(5).await.iter().filter_map(|record| number(record, "after", "id")).collect();
+            let ids: Vec<_> =
+                source.records(5).await.iter().filter_map(|record| number(record, "after", "id")).collect();
             assert_eq!(ids, [1, 2, 3, 4, 5]);
             source.stop().await;
         }
@@ -243,11 +280,22 @@ fn failover_to_a_replica() {
             let reset = if kind == Kind::MariaDb { "RESET MASTER" } else { "RESET BINARY LOGS AND GTIDS" };
             second.query_drop(reset).await.expect(reset);
             second.query_drop(&follow).await.expect("follow");
-            second.query_drop(if kind == Kind::MariaDb { "START SLAVE" } else { "START REPLICA" }).await.expect("start");
+            second
+                .query_drop(if kind == Kind::MariaDb { "START SLAVE" } else { "START REPLICA" })
+                .await
+                .expect("start");
 
             db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
             let mut source = Source::start(db.config(&[])).await;
-            db.run(&["INSERT INTO t VALUES (0)", "BEGIN", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2), (3)", "COMMIT", "INSERT INTO t VALUES (4)"]).await;
+            db.run(&[
+                "INSERT INTO t VALUES (0)",
+                "BEGIN",
+                "INSERT INTO t VALUES (1)",
+                "INSERT INTO t VALUES (2), (3)",
+                "COMMIT",
+                "INSERT INTO t VALUES (4)",
+            ])
+            .await;
             let all = source.records(5).await;
             let name = db.name.clone();
             let count = format!("SELECT COUNT(*) FROM {name}.t");
@@ -257,12 +305,17 @@ fn failover_to_a_replica() {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            second.query_drop(if kind == Kind::MariaDb { "STOP SLAVE" } else { "STOP REPLICA" }).await.expect("stop");
+            second
+                .query_drop(if kind == Kind::MariaDb { "STOP SLAVE" } else { "STOP REPLICA" })
+                .await
+                .expect("stop");
             second.query_drop(format!("INSERT INTO {name}.t VALUES (5)")).await.expect("a row of its own");
             let port = replica.server().port.to_string();
             for (at, record) in all.iter().enumerate() {
-                let mut moved = source.resume_from(&record.position, db.config(&[("mysqlPort", &port)])).await;
-                let ids: Vec<_> = moved.records(5 - at).await.iter().filter_map(|r| number(r, "after", "id")).collect();
+                let mut moved =
+                    source.resume_from(&record.position, db.config(&[("mysqlPort", &port)])).await;
+                let ids: Vec<_> =
+                    moved.records(5 - at).await.iter().filter_map(|r| number(r, "after", "id")).collect();
                 assert!(ids.iter().copied().eq(at as i64 + 1..6), "{kind:?}, resumed at {at}: {ids:?}");
                 moved.stop().await;
             }
@@ -279,7 +332,8 @@ fn positions_move_while_other_tables_change() {
             let mut db = Db::new(kind).await;
             db.run(&["CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TABLE other (id INT PRIMARY KEY)"]).await;
             let table = format!("{}.t", db.name);
-            let mut source = Source::start(db.config(&[("whiteTable", &table), ("heartbeat.interval.ms", "100")])).await;
+            let mut source =
+                Source::start(db.config(&[("whiteTable", &table), ("heartbeat.interval.ms", "100")])).await;
             source.poll(10).await;
             let before = source.position();
             for id in 0..3 {

@@ -27,12 +27,15 @@ fn rows_of_every_kind_of_table_come_once_and_then_the_stream() {
             ])
             .await;
             for chunk in ["1", "2", "1000"] {
-                let mut source = Source::start(db.config(&[("snapshot.mode", "initial"), ("snapshot.fetch.size", chunk)])).await;
+                let mut source =
+                    Source::start(db.config(&[("snapshot.mode", "initial"), ("snapshot.fetch.size", chunk)]))
+                        .await;
                 source.until(14, 2).await;
                 db.run(&["INSERT INTO c VALUES (5)"]).await;
                 let records = source.records(15).await;
                 assert!(records[..14].iter().all(|record| op(record) == "r"));
-                let mut keys: Vec<_> = records[..6].iter().map(|record| text(record.key.as_ref().expect("a key"))).collect();
+                let mut keys: Vec<_> =
+                    records[..6].iter().map(|record| text(record.key.as_ref().expect("a key"))).collect();
                 keys.dedup();
                 assert_eq!(keys.len(), 6, "{keys:?}");
                 assert_eq!(line(&records[14]), "c c -: null -> {n:5}");
@@ -62,7 +65,10 @@ fn initial_only_ends() {
             }
             assert_eq!(source.run.out.total(), 2);
             let mut again = source.resume_from(&source.position(), config).await;
-            assert_eq!(again.run.poll(10, Duration::from_millis(200)).await.expect("a poll"), Polled::Finished);
+            assert_eq!(
+                again.run.poll(10, Duration::from_millis(200)).await.expect("a poll"),
+                Polled::Finished
+            );
             assert_eq!(again.run.out.total(), 0);
             again.stop().await;
             source.stop().await;
@@ -117,7 +123,9 @@ fn a_snapshot_that_is_killed_while_rows_change_ends_in_the_same_state() {
             let read = records.iter().filter(|record| op(record) == "r").count();
             assert!(read > 1500, "the snapshot is long over: {read}");
             let rows: Vec<(i64, i64)> =
-                mysql_async::prelude::Queryable::query(&mut db.conn, "SELECT id, n FROM t").await.expect("the rows");
+                mysql_async::prelude::Queryable::query(&mut db.conn, "SELECT id, n FROM t")
+                    .await
+                    .expect("the rows");
             let expected: BTreeMap<_, _> = rows.into_iter().collect();
             let deadline = Instant::now() + Duration::from_secs(30);
             loop {
@@ -126,7 +134,12 @@ fn a_snapshot_that_is_killed_while_rows_change_ends_in_the_same_state() {
                 if state == expected {
                     break;
                 }
-                assert!(Instant::now() < deadline, "{} keys arrived, {} are there", state.len(), expected.len());
+                assert!(
+                    Instant::now() < deadline,
+                    "{} keys arrived, {} are there",
+                    state.len(),
+                    expected.len()
+                );
             }
             source.stop().await;
         }
@@ -158,11 +171,15 @@ fn a_table_altered_or_dropped_while_its_snapshot_is_cut_off() {
             again.until(3, 10).await;
             again.quiet().await;
             let lines: Vec<_> = again.run.out.records.iter().map(line).collect();
-            assert_eq!(lines[lines.len() - 3..], [
-                "r a {id:3}: null -> {id:3,x:7}",
-                "r a {id:4}: null -> {id:4,x:7}",
-                "c a {id:5}: null -> {id:5,x:5}",
-            ], "{lines:#?}");
+            assert_eq!(
+                lines[lines.len() - 3..],
+                [
+                    "r a {id:3}: null -> {id:3,x:7}",
+                    "r a {id:4}: null -> {id:4,x:7}",
+                    "c a {id:5}: null -> {id:5,x:5}",
+                ],
+                "{lines:#?}"
+            );
             assert_eq!(again.run.reporter.warned("mysql.table_gone"), 1);
             again.stop().await;
         }
@@ -173,7 +190,8 @@ fn a_table_altered_or_dropped_while_its_snapshot_is_cut_off() {
 #[test]
 fn a_snapshot_without_gtids() {
     testkit::block_on(async {
-        let server = PrivateServer::start(Kind::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
+        let server =
+            PrivateServer::start(Kind::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
         let mut db = Db::on(server.server().clone()).await;
         db.run(&["CREATE TABLE t (id INT PRIMARY KEY, n INT)", "INSERT INTO t VALUES (1, 1)"]).await;
         let mut source = Source::start(db.config(&[("snapshot.mode", "initial")])).await;
@@ -183,7 +201,11 @@ fn a_snapshot_without_gtids() {
         source.stop().await;
 
         let user = db.user("SELECT, REPLICATION SLAVE, REPLICATION CLIENT").await;
-        let config = db.config(&[("snapshot.mode", "initial"), ("mysqlUsername", &user), ("mysqlPassword", "secret-of-test")]);
+        let config = db.config(&[
+            ("snapshot.mode", "initial"),
+            ("mysqlUsername", &user),
+            ("mysqlPassword", "secret-of-test"),
+        ]);
         let error = Source::try_start(config).await.err().expect("no RELOAD");
         assert_eq!(error.code, "mysql.missing_privilege", "{error}");
         assert!(error.to_string().contains("GRANT RELOAD"), "{error}");

@@ -29,7 +29,8 @@ pub async fn admin(server: &Server) -> Conn {
 /// A new name, unlike that of any other test and process.
 pub fn unique(what: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_micros();
+    let time =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_micros();
     format!("t_{what}_{}_{}_{}", std::process::id(), time % 1_000_000, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
@@ -166,7 +167,9 @@ impl Source {
     }
 
     pub async fn resume_from(&self, position: &Position, config: Config) -> Self {
-        self.try_resume(position, config).await.unwrap_or_else(|error| panic!("no start at {position:?}: {error}"))
+        self.try_resume(position, config)
+            .await
+            .unwrap_or_else(|error| panic!("no start at {position:?}: {error}"))
     }
 
     pub async fn try_resume(&self, position: &Position, config: Config) -> Result<Self> {
@@ -279,7 +282,8 @@ pub fn text(value: &Value<'_>) -> String {
         Value::Timestamp(value) | Value::TimestampTz(value) => format!("ts {value}"),
         Value::Struct(schema, values) => {
             let fields = schema.fields().iter().zip(values);
-            let fields: Vec<_> = fields.map(|(field, value)| format!("{}:{}", field.name, text(value))).collect();
+            let fields: Vec<_> =
+                fields.map(|(field, value)| format!("{}:{}", field.name, text(value))).collect();
             format!("{{{}}}", fields.join(","))
         }
         other => format!("{other:?}"),
@@ -334,7 +338,11 @@ pub async fn every_kind(db: &mut Db, mariadb: bool) -> usize {
         ("geometry", "ST_GeomFromText('POINT(1 2)')", "ST_GeomFromText('LINESTRING(0 0,1 1)')"),
     ];
     if mariadb {
-        columns.push(("uuid", "'00000000-0000-0000-0000-000000000001'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"));
+        columns.push((
+            "uuid",
+            "'00000000-0000-0000-0000-000000000001'",
+            "'ffffffff-ffff-ffff-ffff-ffffffffffff'",
+        ));
         columns.push(("inet6", "'::'", "'2001:db8::1'"));
     }
     let defined: Vec<_> = columns.iter().enumerate().map(|(at, (ty, ..))| format!("c{at} {ty}")).collect();

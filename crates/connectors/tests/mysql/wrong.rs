@@ -29,7 +29,8 @@ fn a_good_configuration_has_no_errors() {
             let mut db = Db::new(kind).await;
             db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
             for table in ["", "t", &format!("{}.t", db.name)] {
-                let errors = validate(&db.config(&[("whiteTable", table), ("snapshot.mode", "initial")])).await;
+                let errors =
+                    validate(&db.config(&[("whiteTable", table), ("snapshot.mode", "initial")])).await;
                 assert!(errors.is_empty(), "{errors:?}");
             }
         }
@@ -51,10 +52,18 @@ fn every_missing_privilege_is_named_with_its_grant() {
             ];
             for (privileges, grant) in cases {
                 let user = db.user(&privileges).await;
-                let config = db.config(&[("mysqlUsername", &user), ("mysqlPassword", "secret-of-test"), ("whiteDataBase", ""), ("whiteTable", &table)]);
+                let config = db.config(&[
+                    ("mysqlUsername", &user),
+                    ("mysqlPassword", "secret-of-test"),
+                    ("whiteDataBase", ""),
+                    ("whiteTable", &table),
+                ]);
                 let errors = validate(&config).await;
                 let shown = format!("{errors:?}");
-                assert!(!errors.is_empty() && errors.iter().all(|error| error.code == "mysql.missing_privilege"), "{privileges}: {shown}");
+                assert!(
+                    !errors.is_empty() && errors.iter().all(|error| error.code == "mysql.missing_privilege"),
+                    "{privileges}: {shown}"
+                );
                 assert!(shown.contains(grant) && shown.contains(&user), "{privileges}: {shown}");
             }
         }
@@ -68,9 +77,17 @@ fn several_problems_are_reported_at_once() {
             let server = PrivateServer::start(kind, &["--binlog-format=STATEMENT"]);
             let mut db = Db::on(server.server().clone()).await;
             db.run(&["CREATE TABLE orders (id INT PRIMARY KEY)"]).await;
-            let config = db.config(&[("whiteTable", "ordrs"), ("startType", "SPECIFIED"), ("binlogFilename", "nonsuch")]);
+            let config = db.config(&[
+                ("whiteTable", "ordrs"),
+                ("startType", "SPECIFIED"),
+                ("binlogFilename", "nonsuch"),
+            ]);
             let errors = validate(&config).await;
-            assert_eq!(codes(&errors), ["mysql.binlog_format", "mysql.binlog_purged", "mysql.absent"], "{errors:?}");
+            assert_eq!(
+                codes(&errors),
+                ["mysql.binlog_format", "mysql.binlog_purged", "mysql.absent"],
+                "{errors:?}"
+            );
             assert!(errors[2].to_string().contains("did you mean orders?"));
             let error = Source::try_start(config).await.err().expect("no start");
             assert_eq!(error.code, "mysql.binlog_format");
@@ -117,7 +134,9 @@ fn tls_is_used_checked_and_refused() {
             assert_eq!(codes(&untrusted), ["mysql.tls_refused"], "{untrusted:?}");
             assert!(untrusted[0].to_string().contains("database.ssl.ca"));
             // Changes come over it, too.
-            let mut source = Source::start(config(&[("database.ssl.mode", "verify_identity"), ("database.ssl.ca", &ca)])).await;
+            let mut source =
+                Source::start(config(&[("database.ssl.mode", "verify_identity"), ("database.ssl.ca", &ca)]))
+                    .await;
             db.run(&["INSERT INTO t VALUES (1)"]).await;
             source.records(1).await;
             source.stop().await;
@@ -145,17 +164,28 @@ fn ways_to_authenticate() {
                     Kind::MariaDb => format!("IDENTIFIED VIA {plugin} USING PASSWORD('secret-of-test')"),
                     Kind::MySql => format!("IDENTIFIED WITH {plugin} BY 'secret-of-test'"),
                 };
-                db.run(&[&format!("CREATE USER '{user}'@'%' {by}"), &format!("GRANT ALL ON *.* TO '{user}'@'%'")]).await;
+                db.run(&[
+                    &format!("CREATE USER '{user}'@'%' {by}"),
+                    &format!("GRANT ALL ON *.* TO '{user}'@'%'"),
+                ])
+                .await;
                 db.users.push(user.clone());
                 // Without TLS too, where the password goes encrypted by the server's key; twice, since the server caches.
                 for mode in ["disabled", "disabled", "required"] {
                     if *plugin == "sha256_password" && mode == "disabled" {
                         continue;
                     }
-                    let config = db.config(&[("mysqlUsername", &user), ("mysqlPassword", "secret-of-test"), ("database.ssl.mode", mode)]);
+                    let config = db.config(&[
+                        ("mysqlUsername", &user),
+                        ("mysqlPassword", "secret-of-test"),
+                        ("database.ssl.mode", mode),
+                    ]);
                     let errors = validate(&config).await;
                     if *plugin == "sha256_password" {
-                        assert!(codes(&errors).iter().all(|code| *code == "mysql.access_denied"), "{errors:?}");
+                        assert!(
+                            codes(&errors).iter().all(|code| *code == "mysql.access_denied"),
+                            "{errors:?}"
+                        );
                     } else {
                         assert!(errors.is_empty(), "{plugin}, {mode}: {errors:?}");
                     }

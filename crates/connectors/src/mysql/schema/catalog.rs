@@ -7,7 +7,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use openmessaging_connector::Result;
 
-use super::tables::{Tables, Tracked};
+use super::tables::{TableName, Tables, Tracked};
 use super::types::{canonical_charset, charset_of, from_catalog};
 use crate::mysql::config::Address;
 use crate::mysql::error;
@@ -47,7 +47,7 @@ pub async fn read_tables(
     conn: &mut Conn,
     server: &Server,
     address: &Address,
-    names: &[(Arc<str>, Arc<str>)],
+    names: &[TableName],
 ) -> Result<Tables> {
     let list: Vec<_> =
         names.iter().map(|(database, table)| format!("({}, {})", quoted(database), quoted(table))).collect();

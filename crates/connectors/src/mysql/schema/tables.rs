@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::ddl::{ColumnDef, Ddl, Name, Place, Step};
 use crate::mysql::table::{Column, Kind, Table};
 
+/// Database and name.
+pub type TableName = (Arc<str>, Arc<str>);
+
 /// A table with what later DDL needs of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tracked {
@@ -34,11 +37,11 @@ pub struct Tables {
 pub struct Effect {
     /// Tables that are new, different or gone, by database and name. Databases whose default character set changed
     /// have an empty table name.
-    pub touched: Vec<(Arc<str>, Arc<str>)>,
+    pub touched: Vec<TableName>,
     /// The table whose rows are all gone.
-    pub truncated: Option<(Arc<str>, Arc<str>)>,
+    pub truncated: Option<TableName>,
     /// Tables that must be looked up in the catalog.
-    pub unknown: Vec<(Arc<str>, Arc<str>)>,
+    pub unknown: Vec<TableName>,
     /// Some tables changed, and which ones could not be read: all must be looked up.
     pub all_unknown: bool,
 }
@@ -91,7 +94,7 @@ impl Tables {
     /// It may have been applied already (a catalog read after it): what it would do is then left as it is.
     pub(super) fn apply(&mut self, ddl: Ddl, session: &str) -> Effect {
         let mut effect = Effect::default();
-        let place = |name: &Name| -> (Arc<str>, Arc<str>) {
+        let place = |name: &Name| -> TableName {
             (self.folded(name.database.as_deref().unwrap_or(session)), self.folded(&name.table))
         };
         match ddl {
@@ -148,13 +151,7 @@ impl Tables {
         effect
     }
 
-    fn create(
-        &mut self,
-        at: &(Arc<str>, Arc<str>),
-        columns: Vec<ColumnDef>,
-        key: &[String],
-        charset: Option<String>,
-    ) {
+    fn create(&mut self, at: &TableName, columns: Vec<ColumnDef>, key: &[String], charset: Option<String>) {
         let charset: Arc<str> = match charset {
             Some(charset) => charset.into(),
             None => self.charset(&at.0).unwrap_or_else(|| "utf8mb4".into()),
@@ -170,12 +167,12 @@ impl Tables {
         self.put(Tracked { table: Arc::new(table), charset });
     }
 
-    fn put_as(&mut self, tracked: Tracked, at: &(Arc<str>, Arc<str>)) {
+    fn put_as(&mut self, tracked: Tracked, at: &TableName) {
         let table = Table { database: at.0.clone(), name: at.1.clone(), ..(*tracked.table).clone() };
         self.put(Tracked { table: Arc::new(table), charset: tracked.charset });
     }
 
-    fn rename(&mut self, from: (Arc<str>, Arc<str>), to: (Arc<str>, Arc<str>), effect: &mut Effect) {
+    fn rename(&mut self, from: TableName, to: TableName, effect: &mut Effect) {
         match self.remove(&from.0, &from.1) {
             Some(tracked) => {
                 self.put_as(tracked, &to);
@@ -188,7 +185,7 @@ impl Tables {
         }
     }
 
-    fn alter(&mut self, at: (Arc<str>, Arc<str>), steps: Vec<Step>, session: &str, effect: &mut Effect) {
+    fn alter(&mut self, at: TableName, steps: Vec<Step>, session: &str, effect: &mut Effect) {
         let Some(tracked) = self.get(&at.0, &at.1).cloned() else {
             effect.unknown.push(at);
             return;

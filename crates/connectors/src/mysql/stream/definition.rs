@@ -23,7 +23,7 @@ impl Core {
         out: &mut dyn RecordSink,
     ) -> Result<Flowing> {
         let point = ChangePoint { file: self.file.clone(), end: at.end, id: self.transaction.id.clone() };
-        if self.history.replay(&point)?.is_some() {
+        if self.history.replay(&point)? {
             self.plans.version += 1;
             return Ok(Flowing::On);
         }

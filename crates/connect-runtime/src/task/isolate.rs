@@ -15,6 +15,9 @@ use tokio::sync::watch;
 /// How often an isolated thread shows that it is alive.
 const BEAT: Duration = Duration::from_millis(500);
 
+/// The code of the error for a call that took too long.
+pub const TIMED_OUT: &str = "plugin.timeout";
+
 /// A thread that runs a task.
 pub struct Running {
     done: watch::Receiver<bool>,
@@ -112,11 +115,10 @@ where
         Ok(Ok(Ok(outcome))) => outcome,
         Ok(Ok(Err(panic))) => Err(Error::fatal("plugin.panicked", format!("{stage} panicked: {panic}"))),
         Ok(Err(_)) => Err(Error::fatal("plugin.panicked", format!("{stage} ended without an answer"))),
-        Err(_) => Err(Error::fatal(
-            "plugin.timeout",
-            format!("{stage} did not return within {} s", limit.as_secs()),
-        )
-        .with_remedy("see what the connector waits for; the worker's call.timeout.ms is the limit")),
+        Err(_) => {
+            Err(Error::fatal(TIMED_OUT, format!("{stage} did not return within {} s", limit.as_secs()))
+                .with_remedy("see what the connector waits for; the worker's call.timeout.ms is the limit"))
+        }
     }
 }
 
@@ -124,10 +126,9 @@ where
 pub async fn limited<T>(stage: &str, limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(limit, call).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::retriable(
-            "plugin.timeout",
-            format!("{stage} did not return within {} s", limit.as_secs()),
-        )),
+        Err(_) => {
+            Err(Error::retriable(TIMED_OUT, format!("{stage} did not return within {} s", limit.as_secs())))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::batch::BatchSink;
 use super::flight::Flight;
-use super::isolate::limited;
+use super::isolate::{TIMED_OUT, limited};
 use super::plugin::{AnyTask, converter, source_or_sink};
 use super::queues::{Queues, broker_error};
 use super::report::TaskReport;
@@ -181,7 +181,11 @@ impl Stream<'_> {
                 biased;
                 () = self.spec.stop.cancelled() => return Ok(Turn::Stopped),
                 report = flight.next_report() => flight.take_in(report).await?,
-                polled = &mut poll => return Ok(Turn::Polled(polled)),
+                // A poll that was given up half-way is not called again: the task starts afresh (S5).
+                polled = &mut poll => return match polled {
+                    Err(error) if error.code == TIMED_OUT => Err(error),
+                    polled => Ok(Turn::Polled(polled)),
+                },
                 () = tokio::time::sleep_until(due.into()), if flight.has_durable() => {
                     commit(flight, &self.store, &self.report, &mut self.committed).await?;
                     self.flushed = Instant::now();

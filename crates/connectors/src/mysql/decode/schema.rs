@@ -24,8 +24,15 @@ pub fn key_schema(table: &Table) -> Option<Schema> {
 
 fn field(column: &Column) -> Field {
     let schema = column_schema(&column.kind);
-    let schema = if column.nullable { schema.optional() } else { schema };
+    let schema =
+        if column.nullable || has_values_that_are_null(&column.kind) { schema.optional() } else { schema };
     Field::new(column.name.clone(), schema.shared()).with_source_type(source_type(&column.kind))
+}
+
+/// Whether a column declared NOT NULL can hold something that is read as null: a zero date, the empty label that MySQL
+/// stores for a wrong one.
+fn has_values_that_are_null(kind: &Kind) -> bool {
+    matches!(kind, Kind::Date | Kind::DateTime { .. } | Kind::Timestamp { .. } | Kind::Enum { .. })
 }
 
 /// The schema of one column, not optional.
@@ -95,6 +102,13 @@ pub fn source_type(kind: &Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_whose_values_may_be_read_as_null_are_optional() {
+        let column = |kind| Column { name: "c".into(), kind, nullable: false };
+        assert!(field(&column(Kind::Date)).schema.optional);
+        assert!(!field(&column(Kind::Time { fsp: 0 })).schema.optional);
+    }
 
     #[test]
     fn nullable_columns_are_optional_and_the_key_keeps_its_order() {

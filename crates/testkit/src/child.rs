@@ -87,6 +87,28 @@ pub fn alone() -> bool {
     false
 }
 
+/// Runs a copy of this test binary, with the one test of that name, with a small file system mounted at `folder`, which
+/// is the copy's argument. The mount is in a namespace of its own (`unshare`), so no other process sees it, and the copy
+/// may mount there as well.
+///
+/// # Panics
+/// When the copy fails, or may not mount.
+pub fn mounted(test: &str, role: &str, folder: &std::path::Path, size: &str) {
+    let binary = std::env::current_exe().expect("the path of this test binary");
+    let script =
+        r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" --exact "$4" --nocapture --test-threads=1"#;
+    let done = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", size])
+        .args([folder, &binary])
+        .arg(test)
+        .env(ROLE, role)
+        .env(ARGUMENT, folder)
+        .output()
+        .expect("unshare");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(done.status.success(), "{test} in its namespace: {}{}", text(&done.stdout), text(&done.stderr));
+}
+
 /// Resident memory of this process in bytes.
 pub fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc/self/statm");

@@ -173,6 +173,10 @@ fn open(path: &Path) -> Result<(Connection, (u64, u64))> {
     // Never makes a file, and takes a name for a name, not for a URI.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    // Where it may not write, SQLite opens a file for reading alone and says so only when something is written.
+    if connection.is_readonly("main").map_err(sql)? {
+        return Err(error::read_only(path));
+    }
     connection.busy_timeout(BUSY).map_err(sql)?;
     // Opening alone reads nothing: this finds out whether it is a database.
     match schema::version(&connection) {

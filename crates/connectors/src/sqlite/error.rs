@@ -17,11 +17,7 @@ pub(super) fn sql(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
         Some(ErrorCode::NotADatabase) => {
             (Config, "sqlite.not_a_database", "name an SQLite database that is not encrypted")
         }
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
-            Fatal,
-            "sqlite.read_only",
-            "give the user that runs the worker the right to write the file and its folder: capture needs triggers",
-        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => return read_only(path).with_source(error),
         Some(ErrorCode::CannotOpen) => (
             Retriable,
             "sqlite.cannot_open",
@@ -45,6 +41,13 @@ pub(super) fn sql(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
         Error::new(kind, code, format!("cannot {doing} {}: {error}", path.display())).with_remedy(remedy);
     let made = if kind == Config { made.with_key("file") } else { made };
     made.with_source(error)
+}
+
+/// The file may be read and not written.
+pub(super) fn read_only(path: &Path) -> Error {
+    let remedy = "give the user that runs the worker the right to write the file and its folder: capture needs triggers";
+    Error::fatal("sqlite.read_only", format!("the database {} cannot be written", path.display()))
+        .with_remedy(remedy)
 }
 
 pub(super) fn no_file(path: &Path) -> Error {

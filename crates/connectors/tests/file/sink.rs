@@ -109,24 +109,7 @@ fn a_full_disk_loses_and_tears_nothing() {
         return block_on(fill_and_free(&folder));
     }
     let folder = Folder::new();
-    let this = std::env::current_exe().expect("this binary");
-    let script = format!(
-        "mount -t tmpfs -o size=64k none '{}' && exec '{}' --exact {TEST} --nocapture --test-threads=1",
-        folder.text(""),
-        this.display()
-    );
-    let done = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
-        .env("OMS_TEST_ROLE", "full")
-        .env("OMS_TEST_ARGUMENT", folder.text(""))
-        .output()
-        .expect("unshare");
-    assert!(
-        done.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&done.stdout),
-        String::from_utf8_lossy(&done.stderr)
-    );
+    child::mounted(TEST, "full", &folder.path(""), "64k");
 }
 
 async fn fill_and_free(folder: &str) {
@@ -182,8 +165,7 @@ fn flush_asks_the_kernel_for_durability() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let trace = fs::read_to_string(&trace).expect("a trace");
     let before = trace.split("out.txt.flushed").next().expect("the part before the mark");
-    let file = format!("fdatasync(");
-    let file = before.lines().any(|line| line.contains(&file) && line.contains("out.txt>"));
+    let file = before.lines().any(|line| line.contains("fdatasync(") && line.contains("out.txt>"));
     let folder = before.lines().any(|line| line.contains(" fsync(") && line.contains("logs>"));
     assert!(file && folder, "no fsync of the file and its folder before flush returned: {before}");
 }

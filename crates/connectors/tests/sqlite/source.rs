@@ -429,6 +429,73 @@ async fn testkit_warm(database: &mut Database) -> Run {
     run
 }
 
+#[test]
+fn a_locked_database_is_told() {
+    block_on(async {
+        let database = Database::new();
+        let holder = rusqlite::Connection::open(database.path()).expect("a connection");
+        holder.execute_batch("BEGIN EXCLUSIVE").expect("a lock");
+        let begun = std::time::Instant::now();
+        let state = Arc::default();
+        let started = Run::start(&sqlite::source(), &database.config(), Positions::new(), &state).await;
+        let error = started.err().expect("a locked database");
+        assert!(error.is_retriable() && error.code == "sqlite.locked", "{error}");
+        assert!(error.to_string().contains(&database.text()), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(8));
+        // Validation has nothing against it: the lock is the work of a moment.
+        let Factory::Source(make) = sqlite::source().factory else { panic!("no source") };
+        holder.execute_batch("COMMIT; BEGIN IMMEDIATE").expect("a lock");
+        assert!(make().validate(&database.config()).await.is_empty());
+        holder.execute_batch("COMMIT").expect("unlocked");
+        started_and_stopped(&database).await;
+    });
+}
+
+async fn started_and_stopped(database: &Database) {
+    started(database).await.stop().await;
+}
+
+/// In a small file system of its own, made in a mount namespace, so that it is gone with the process.
+#[test]
+fn a_full_disk_and_a_read_only_one_are_told() {
+    const TEST: &str = "source::a_full_disk_and_a_read_only_one_are_told";
+    let Some(folder) = child::role("small") else {
+        let folder = tempfile::tempdir().expect("a folder");
+        return child::mounted(TEST, "small", folder.path(), "128k");
+    };
+    let folder = std::path::Path::new(&folder);
+    let (file, ballast) = (folder.join("shop.db"), folder.join("ballast"));
+    let sql = rusqlite::Connection::open(&file).expect("a database");
+    sql.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, a)").expect("made");
+    std::fs::write(&ballast, vec![0; 200 << 10]).expect_err("a full disk");
+    let config = config(&[("file", &file.display().to_string())]);
+    block_on(async {
+        let state = Arc::default();
+        let plugin = sqlite::source();
+        let start = || Run::start(&plugin, &config, Positions::new(), &state);
+        let error = start().await.err().expect("a full disk");
+        assert!(error.is_retriable() && error.code == "sqlite.disk_full", "{error}");
+        assert!(error.to_string().contains("shop.db"), "{error}");
+        std::fs::remove_file(&ballast).expect("removed");
+        let mut run = start().await.expect("started");
+        sql.execute_batch("INSERT INTO t VALUES (1, 'a')").expect("written");
+        // What the connector gives up fits on no full disk either: it waits, and loses nothing.
+        std::fs::write(&ballast, vec![0; 200 << 10]).expect_err("a full disk");
+        assert_eq!(take(&mut run).await, ["c t 1: - -> 1,a"]);
+        run.stop().await;
+        std::fs::remove_file(&ballast).expect("removed");
+        drop(sql);
+        let done = Command::new("mount").args(["-o", "remount,ro"]).arg(folder).status().expect("mount");
+        assert!(done.success());
+        let error = start().await.err().expect("a read-only file system");
+        assert_eq!(error.code, "sqlite.read_only", "{error}");
+        assert!(error.to_string().contains("shop.db") && error.remedy.is_some(), "{error}");
+        let Factory::Source(make) = sqlite::source().factory else { panic!("no source") };
+        let errors = make().validate(&config).await;
+        assert!(errors.len() == 1 && errors[0].code == "sqlite.read_only", "{errors:?}");
+    });
+}
+
 /// S11 with real processes: a writer of its own and a reader that is killed again and again. What the reader has given
 /// and committed is in a file, a line for each event.
 #[test]
@@ -443,6 +510,14 @@ fn nothing_is_lost_when_the_reader_is_killed() {
     for round in 0..12u64 {
         let mut reader = child::spawn("source::nothing_is_lost_when_the_reader_is_killed", "reader", &folder);
         let started = std::time::Instant::now();
+        // Capture begins with the first start: what was there before is not asked for.
+        while !std::path::Path::new(&folder).join("position").exists() {
+            assert!(
+                reader.is_running() && started.elapsed() < Duration::from_secs(20),
+                "the reader does not start"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
         while started.elapsed() < Duration::from_millis(250 + 37 * round) {
             let events = Event::series(next, 40, 8);
             next += 40;

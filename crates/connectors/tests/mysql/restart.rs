@@ -88,8 +88,8 @@ fn without_gtids_a_restart_goes_by_file_and_offset() {
         .await;
         let all = source.records(4).await;
         assert!(!all[0].position.base.contains("gtid"), "{:?}", all[0].position);
-        for at in 0..4 {
-            let mut again = source.resume_at(&all[at]).await;
+        for (at, record) in all.iter().enumerate() {
+            let mut again = source.resume_at(record).await;
             let ids: Vec<_> =
                 again.records(3 - at).await.iter().filter_map(|r| number(r, "after", "id")).collect();
             assert!(ids.iter().copied().eq(at as i64 + 2..5), "{ids:?}");
@@ -345,5 +345,91 @@ fn positions_move_while_other_tables_change() {
             assert_eq!(source.run.out.total(), 0);
             source.stop().await;
         }
+    });
+}
+
+/// The tail is somewhere else a moment later: where it was at the first start counts until a position is committed.
+#[test]
+fn a_kill_before_the_first_commit_loses_nothing() {
+    testkit::block_on(async {
+        for kind in BOTH {
+            let mut db = Db::new(kind).await;
+            db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
+            let source = Source::start(db.config(&[])).await;
+            db.run(&["INSERT INTO t VALUES (1)"]).await;
+            let mut again = source.again().await;
+            db.run(&["INSERT INTO t VALUES (2)"]).await;
+            assert_eq!(again.records(2).await.len(), 2);
+            again.stop().await;
+            source.stop().await;
+        }
+    });
+}
+
+#[test]
+fn xa_transactions_come_at_their_prepare_and_restart_anywhere() {
+    testkit::block_on(async {
+        for kind in BOTH {
+            let mut db = Db::new(kind).await;
+            db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
+            let (one, two) = (super::support::unique("x"), super::support::unique("y"));
+            let mut source = Source::start(db.config(&[])).await;
+            db.run(&[
+                &format!("XA START '{one}'"),
+                "INSERT INTO t VALUES (1)",
+                "INSERT INTO t VALUES (2), (3)",
+                &format!("XA END '{one}'"),
+                &format!("XA PREPARE '{one}'"),
+                &format!("XA COMMIT '{one}'"),
+                &format!("XA START '{two}'"),
+                "INSERT INTO t VALUES (4)",
+                &format!("XA END '{two}'"),
+                &format!("XA COMMIT '{two}' ONE PHASE"),
+                "BEGIN",
+                "INSERT INTO t VALUES (5)",
+                "SAVEPOINT s",
+                "INSERT INTO t VALUES (99)",
+                "ROLLBACK TO s",
+                "INSERT INTO t VALUES (6)",
+                "COMMIT",
+            ])
+            .await;
+            let all = source.records(6).await;
+            for (at, record) in all.iter().enumerate() {
+                let mut again = source.resume_at(record).await;
+                let ids: Vec<_> =
+                    again.records(5 - at).await.iter().filter_map(|r| number(r, "after", "id")).collect();
+                assert!(ids.iter().copied().eq(at as i64 + 2..7), "{kind:?}, resumed at {at}: {ids:?}");
+                again.stop().await;
+            }
+            source.stop().await;
+        }
+    });
+}
+
+/// MySQL 8.3 and later let transactions have a tag: sets of them restart as others do.
+#[test]
+fn tagged_gtids() {
+    testkit::block_on(async {
+        let server = PrivateServer::start(Kind::MySql, &[]);
+        let mut db = Db::on(server.server().clone()).await;
+        db.run(&["CREATE TABLE t (id INT PRIMARY KEY)"]).await;
+        let mut source = Source::start(db.config(&[])).await;
+        db.run(&[
+            "SET gtid_next = 'AUTOMATIC:dev'",
+            "INSERT INTO t VALUES (1)",
+            "INSERT INTO t VALUES (2), (3)",
+            "SET gtid_next = 'AUTOMATIC'",
+            "INSERT INTO t VALUES (4)",
+        ])
+        .await;
+        let all = source.records(4).await;
+        assert!(all[3].position.base.contains(":dev:1-2"), "{:?}", all[3].position);
+        for (at, record) in all.iter().enumerate() {
+            let mut again = source.resume_at(record).await;
+            assert_eq!(again.records(3 - at).await.len(), 3 - at);
+            again.stop().await;
+        }
+        source.stop().await;
     });
 }

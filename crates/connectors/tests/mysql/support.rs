@@ -350,10 +350,10 @@ pub async fn every_kind(db: &mut Db, mariadb: bool) -> usize {
         columns.iter().map(pick).collect::<Vec<_>>().join(", ")
     };
     let create = format!("CREATE TABLE every_kind (id INT PRIMARY KEY, {})", defined.join(", "));
-    let nulls = format!("INSERT INTO every_kind (id) VALUES (3)");
+    let nulls = "INSERT INTO every_kind (id) VALUES (3)";
     let least = format!("INSERT INTO every_kind VALUES (1, {})", list(|column| column.1));
     let greatest = format!("INSERT INTO every_kind VALUES (2, {})", list(|column| column.2));
-    db.run(&["SET time_zone = '+00:00'", &create, &least, &greatest, &nulls]).await;
+    db.run(&["SET time_zone = '+00:00'", &create, &least, &greatest, nulls]).await;
     3
 }
 
@@ -361,5 +361,12 @@ impl Source {
     /// Ends the task; what outlives it stays for the next.
     pub async fn stop_keeping(&mut self) {
         self.run.task.stop().await;
+    }
+
+    /// Another task with the same state and no position, as after a kill before anything was committed.
+    pub async fn again(&self) -> Self {
+        let run = Run::start(&plugin(), &self.config, Default::default(), &self.state).await;
+        let run = run.unwrap_or_else(|error| panic!("the task does not start: {error}"));
+        Self { run, config: self.config.clone(), state: self.state.clone() }
     }
 }

@@ -29,7 +29,9 @@ use super::writer::WriterHandle;
 
 /// The folders that are open in this process, and how many handles each has. A lock on a folder is the process's, so
 /// this is too. Held while a folder is opened or closed: who wants the same one waits.
-static OPEN: Mutex<Option<HashMap<PathBuf, (Arc<Shared>, usize)>>> = Mutex::new(None);
+static OPEN: Mutex<Option<OpenFolders>> = Mutex::new(None);
+
+type OpenFolders = HashMap<PathBuf, (Arc<Shared>, usize)>;
 
 /// Runs what waits for the disk where waiting is allowed.
 pub(super) async fn blocking<T: Send + 'static>(

@@ -31,6 +31,9 @@ pub(super) struct StoreState {
 /// `Ok(None)` where nothing was ever written.
 type Opened<'a, T> = std::result::Result<Option<T>, redb::Error>;
 
+/// Versions and keys, and the key to go on behind.
+type Newer = (Vec<(u64, String)>, Option<String>);
+
 fn definition(table: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
     TableDefinition::new(table)
 }
@@ -99,7 +102,7 @@ impl StoreState {
         after: Option<&str>,
         version: u64,
         limit: usize,
-    ) -> std::result::Result<(Vec<(u64, String)>, Option<String>), redb::Error> {
+    ) -> std::result::Result<Newer, redb::Error> {
         let mut found = Vec::new();
         let Some(table) = self.open(reading)? else { return Ok((found, None)) };
         for (index, entry) in table.range::<&str>((first(prefix, after), Bound::Unbounded))?.enumerate() {

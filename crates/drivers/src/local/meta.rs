@@ -224,7 +224,7 @@ fn write_all(store: &Store, waiting: &Receiver<Box<dyn Job>>) {
         group.extend(waiting.try_iter().take(GROUP - 1));
         let committed = store.commit(&mut group);
         for job in group.drain(..) {
-            job.finish(committed.as_ref().map(|()| ()));
+            job.finish(committed.as_ref().copied());
         }
     }
 }

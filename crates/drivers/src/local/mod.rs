@@ -27,6 +27,8 @@ mod meta;
 mod producer;
 mod reader;
 mod segment;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod writer;
 

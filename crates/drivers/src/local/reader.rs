@@ -87,7 +87,8 @@ pub(super) fn read(
                 let gap = format!("messages from offset {offset} to {behind} are missing");
                 return finish(log, out, Some(error::corrupt(&path, segment.len, gap)));
             }
-            Ok(true) => *open = None,
+            // The file stays open: more will come, or the next one is opened in its place.
+            Ok(true) => {}
             Ok(false) => break,
             // Retention was here: go on at the new begin.
             Err(_) if log.state().begin() > segment.base => *open = None,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -154,10 +154,7 @@ impl Writer {
                     }
                 }
                 if bytes < GROUP_BYTES && failure.is_none() {
-                    next = match waiting.try_recv() {
-                        Ok(command) => Some(command),
-                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                    };
+                    next = waiting.try_recv().ok();
                 }
             }
             self.end(group, failure);
@@ -276,7 +273,7 @@ impl Writer {
                 .map(|part| scope.spawn(|| part.iter_mut().try_for_each(|appender| appender.sync())))
                 .collect();
             let panicked = || Error::new(StatusCode::ServerError, "syncing panicked");
-            parts.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(panicked()))).collect()
+            parts.into_iter().try_for_each(|part| part.join().unwrap_or_else(|_| Err(panicked())))
         })
     }
 

@@ -41,6 +41,15 @@ async fn filled(folder: &Path) -> Arc<dyn MessagingAccessPoint> {
     point
 }
 
+/// The folder as a kill right after the last message would leave it: without a checkpoint.
+async fn killed(root: &Path) -> PathBuf {
+    let (live, copied) = (root.join("live"), root.join("killed"));
+    let point = filled(&live).await;
+    copy(&live, &copied);
+    point.close().await.expect("closed");
+    copied
+}
+
 fn log_of(folder: &Path) -> PathBuf {
     folder.join("queues/q.1/0/00000000000000000000.log")
 }
@@ -81,8 +90,7 @@ fn expected(count: usize) -> Vec<String> {
 fn a_torn_tail_is_cut_off() {
     let root = tempfile::TempDir::new().expect("a folder");
     testkit::block_on(async {
-        let live = root.path().join("live");
-        let point = filled(&live).await;
+        let live = killed(root.path()).await;
         let length = std::fs::metadata(log_of(&live)).expect("there").len();
         for (case, cut) in (0..length).rev().step_by(211).chain([0, 10, 32, 33, length - 1]).enumerate() {
             let torn = root.path().join(format!("torn-{case}"));
@@ -103,8 +111,6 @@ fn a_torn_tail_is_cut_off() {
             assert_eq!(read(&*again, StartAt::Begin).await.0, expected(COUNT + 3), "cut at {cut}");
             again.close().await.expect("closed");
         }
-        assert_eq!(read(&*point, StartAt::Begin).await.0.len(), COUNT, "the original is as it was");
-        point.close().await.expect("closed");
     });
 }
 
@@ -161,8 +167,7 @@ fn damage_in_the_middle_is_named() {
 fn damage_before_synced_bytes_is_not_cut_off() {
     let root = tempfile::TempDir::new().expect("a folder");
     testkit::block_on(async {
-        let live = root.path().join("live");
-        let point = filled(&live).await;
+        let live = killed(root.path()).await;
         let length = std::fs::metadata(log_of(&live)).expect("there").len();
         for (case, at) in [40, 100, length / 3, length / 2].into_iter().enumerate() {
             let damaged = root.path().join(format!("damaged-{case}"));
@@ -184,7 +189,6 @@ fn damage_before_synced_bytes_is_not_cut_off() {
             let now = std::fs::metadata(log_of(&damaged)).expect("there").len();
             assert_eq!(now, length, "nothing was cut");
         }
-        point.close().await.expect("closed");
     });
 }
 

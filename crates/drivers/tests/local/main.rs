@@ -5,6 +5,7 @@ mod disk_full;
 mod fixture;
 mod formats;
 mod kill;
+mod many;
 mod owner;
 mod retention;
 

@@ -24,7 +24,7 @@ pub async fn d07_messages_arrive_as_they_were<F: DriverFixture>(fixture: &mut F)
     let point = open(fixture).await;
     let queue = point.queue("d07", 1).await;
     let every_byte: Vec<u8> = (0..=255).cycle().take(1000).collect();
-    let large: Vec<u8> = (0..4 * MIB).map(|index| (index * 31 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..4 * MIB).map(|index| ((index * 31) >> 3) as u8).collect();
     let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
     let plain =
         Parts { timestamp: 1_763_800_000_123, key: None, headers: Vec::new(), body: Some(b"x".to_vec()) };

@@ -44,7 +44,6 @@ pub fn options(server: &services::Server) -> Opts {
         .tcp_port(server.port)
         .user(Some(server.user.clone()))
         .pass(Some(server.password.clone()))
-        .max_allowed_packet(Some(1 << 30))
         .prefer_socket(false)
         .into()
 }

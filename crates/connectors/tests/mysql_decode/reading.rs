@@ -261,6 +261,25 @@ async fn events_larger_than_a_packet() {
     }
 }
 
+/// An update holds a row twice, so its event may be twice of what the server takes from a client.
+#[tokio::test]
+async fn events_larger_than_the_server_allows_statements() {
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let mut server =
+            Server::start(kind, &["--binlog-row-metadata=FULL", "--max-allowed-packet=1048576"]).await;
+        let events = server
+            .events_of(&[
+                "CREATE TABLE t (id INT PRIMARY KEY, s LONGTEXT)",
+                "INSERT INTO t VALUES (1, REPEAT('x', 1000000))",
+                "UPDATE t SET s = REPEAT('y', 1000000)",
+            ])
+            .await;
+        let changes = decode_full(&events, &[]).changes;
+        assert_eq!(changes[1].before[1].as_str().map(str::len), Some(1_000_000));
+        assert_eq!(changes[1].after[1], Value::Str("y".repeat(1_000_000).into()));
+    }
+}
+
 #[tokio::test]
 async fn files_end_and_checksums_go_and_come() {
     for kind in [Kind::MariaDb, Kind::MySql] {

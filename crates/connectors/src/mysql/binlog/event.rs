@@ -186,7 +186,7 @@ fn body<'a>(bytes: &'a [u8], header: &Header, format: &FormatDescription) -> Res
         // A made-up rotate event is written with the checksum that this connection asked for, or with that of the file
         // before or after: its own bytes tell.
         event_type::ROTATE if header.is_artificial() || header.next_position == 0 => {
-            if has_valid_checksum(bytes, header) { 4 } else { 0 }
+            4 * usize::from(has_valid_checksum(bytes, header))
         }
         _ if format.checksum => 4,
         _ => 0,

@@ -15,7 +15,8 @@
 //!   [payload](super::TransactionPayload) is read in bounded memory by its own decoder), but for as long as that lasts the library
 //!   holds the inflated transaction in memory.
 //! - It panics on an event that is longer than its packet. The panic is caught and becomes an error.
-//! - `max_allowed_packet` of the connection's options must be 1 GiB, as [`Reader::start`] demands, or large events fail.
+//! - It takes the server's `max_allowed_packet` for its own unless its options name one, though the log has larger events (an
+//!   update holds a row twice): [`Reader::start`] opens a connection again that was made without the largest.
 //! - File positions of a request are cut to 32 bits by the protocol itself.
 
 use std::panic::AssertUnwindSafe;
@@ -26,10 +27,10 @@ use futures::{Stream, StreamExt};
 use mysql_async::binlog::BinlogChecksumAlg;
 use mysql_async::binlog::events::Event as LibraryEvent;
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest, Conn};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, OptsBuilder};
 use openmessaging_connector::{Error, Result};
 
-use super::{Header, TransactionPayload, event_type, gtid_set, malformed, server_error};
+use super::{Header, MAX_EVENT_BYTES, TransactionPayload, event_type, gtid_set, malformed, server_error};
 
 /// Where to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +65,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Asks for the log on a connection of its own, which it consumes.
+    /// Asks for the log on a connection of its own, which it consumes. Make it with `max_allowed_packet` of
+    /// [`MAX_EVENT_BYTES`], or it is closed and opened again with it.
     ///
     /// # Errors
     /// `mysql.binlog_off`: the server writes no log; `mysql.binlog_purged` (mostly by the first
     /// [`next_event`](Self::next_event)): the start is not there any more; `mysql.access_denied`: REPLICATION SLAVE is
     /// missing; `mysql.connection` is worth trying again; `mysql.gtid_malformed`.
-    pub async fn start(mut conn: Conn, options: ReaderOptions) -> Result<Self> {
+    pub async fn start(conn: Conn, options: ReaderOptions) -> Result<Self> {
+        let mut conn = with_largest_packets(conn).await?;
         demand_log(&mut conn).await?;
         let mariadb = matches!(options.start, Start::MariaDbGtids(_)) || is_mariadb(&mut conn).await?;
         prepare(&mut conn, &options, mariadb).await?;
@@ -128,6 +131,16 @@ impl Reader {
     }
 }
 
+async fn with_largest_packets(conn: Conn) -> Result<Conn> {
+    if conn.opts().max_allowed_packet() == Some(MAX_EVENT_BYTES) {
+        return Ok(conn);
+    }
+    let opts = OptsBuilder::from_opts(conn.opts().clone()).max_allowed_packet(Some(MAX_EVENT_BYTES));
+    // The server ends the old one by itself if this fails.
+    let _ = conn.disconnect().await;
+    Conn::new(opts).await.map_err(server_error::map)
+}
+
 async fn is_mariadb(conn: &mut Conn) -> Result<bool> {
     let version: Option<String> = conn.query_first("SELECT VERSION()").await.map_err(server_error::map)?;
     Ok(version.is_some_and(|version| version.contains("MariaDB")))
@@ -156,8 +169,8 @@ async fn prepare(conn: &mut Conn, options: &ReaderOptions, mariadb: bool) -> Res
         if let Start::MariaDbGtids(position) = &options.start {
             gtid_set::check_mariadb(position)?;
             statements.push(format!("SET @slave_connect_state = '{position}'"));
-            // Serves a position of a domain that the server has not (any more).
-            statements.push("SET @slave_gtid_strict_mode = 0, @slave_gtid_ignore_duplicates = 0".into());
+            // A position that this server never had is an error, not a silent start behind the gap.
+            statements.push("SET @slave_gtid_strict_mode = 1, @slave_gtid_ignore_duplicates = 0".into());
         }
     }
     for statement in statements {

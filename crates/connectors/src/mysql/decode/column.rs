@@ -235,7 +235,9 @@ impl ColumnPlan {
                 Some(year) => 1900 + i64::from(*year),
             })),
             Decoder::Temporal(form) => visitor.scalar(form.scalar(bytes).ok_or("it is too short")?),
-            Decoder::Text(charset) => visitor.scalar(Scalar::Str(&charset.decode(bytes))),
+            Decoder::Text(charset) => {
+                visitor.scalar(Scalar::Str(charset.decode_in(bytes, &mut scratch.text)));
+            }
             Decoder::Enum(labels) => visitor.scalar(enum_label(unsigned(bytes), labels)?),
             Decoder::Set(labels) => {
                 visitor.scalar(Scalar::Str(set_labels(unsigned(bytes), labels, &mut scratch.text)?))

@@ -111,6 +111,7 @@ impl RowPlan {
         let count = present.count();
         let whole = count == self.columns.len();
         let nulls = Bitmap::new(image, count)?;
+        spans.at.reserve(self.columns.len());
         let mut at = at + count.div_ceil(8);
         let mut index = 0;
         for (number, column) in self.columns.iter().enumerate() {
@@ -144,13 +145,7 @@ impl RowPlan {
         schema: &Arc<Schema>,
         visitor: &mut dyn Visitor,
     ) -> Result<()> {
-        visitor.begin_struct(schema);
-        let mut result = Ok(());
-        for number in 0..self.columns.len() {
-            result = result.and(self.column(number, data, spans, visitor));
-        }
-        visitor.end_struct();
-        result
+        self.visit_all(data, spans, 0..self.columns.len(), schema, visitor)
     }
 
     /// Drives some columns, in the order given, as one struct: the key.
@@ -165,16 +160,42 @@ impl RowPlan {
         schema: &Arc<Schema>,
         visitor: &mut dyn Visitor,
     ) -> Result<()> {
-        visitor.begin_struct(schema);
-        let mut result = Ok(());
-        for number in columns {
-            result = result.and(self.column(*number, data, spans, visitor));
-        }
-        visitor.end_struct();
-        result
+        self.visit_all(data, spans, columns.iter().copied(), schema, visitor)
     }
 
-    fn column(&self, number: usize, data: &[u8], spans: &mut Spans, visitor: &mut dyn Visitor) -> Result<()> {
+    #[inline]
+    fn visit_all(
+        &self,
+        data: &[u8],
+        spans: &mut Spans,
+        columns: impl Iterator<Item = usize>,
+        schema: &Arc<Schema>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<()> {
+        visitor.begin_struct(schema);
+        let mut first = None;
+        for number in columns {
+            if let Err(problem) = self.column(number, data, spans, visitor) {
+                visitor.scalar(Scalar::Null);
+                first.get_or_insert((number, problem));
+            }
+        }
+        visitor.end_struct();
+        match first {
+            None => Ok(()),
+            Some((number, problem)) => Err(self.bad_value(number, problem)),
+        }
+    }
+
+    /// One scalar, or none and what is wrong.
+    #[inline]
+    fn column(
+        &self,
+        number: usize,
+        data: &[u8],
+        spans: &mut Spans,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), String> {
         match spans.at.get(number) {
             None | Some(Span::Absent) => visitor.scalar(Scalar::Absent),
             Some(Span::Null) => visitor.scalar(Scalar::Null),
@@ -184,20 +205,10 @@ impl RowPlan {
             }
             Some(&Span::At { start, end }) => {
                 let bytes = data.get(start as usize..end as usize);
-                let done = bytes
-                    .zip(self.columns.get(number))
-                    .map(|(bytes, column)| column.visit(bytes, &mut spans.scratch, visitor));
-                match done {
-                    Some(Ok(())) => {}
-                    Some(Err(problem)) => {
-                        visitor.scalar(Scalar::Null);
-                        return Err(self.bad_value(number, problem));
-                    }
-                    None => {
-                        visitor.scalar(Scalar::Null);
-                        return Err(self.bad_value(number, "it is outside the event".into()));
-                    }
-                }
+                let (Some(bytes), Some(column)) = (bytes, self.columns.get(number)) else {
+                    return Err("it is outside the event".into());
+                };
+                return column.visit(bytes, &mut spans.scratch, visitor);
             }
         }
         Ok(())

@@ -53,8 +53,29 @@ impl Charset {
         })
     }
 
-    /// The text. Borrowed where the bytes are UTF-8 (or ASCII in a set that contains it).
+    /// The text: the bytes themselves where they are UTF-8 (or ASCII in a set that contains it), else in `scratch`.
     #[inline]
+    pub fn decode_in<'a>(&self, bytes: &'a [u8], scratch: &'a mut String) -> &'a str {
+        match self {
+            Self::Utf8 => {
+                if let Ok(text) = std::str::from_utf8(bytes) {
+                    return text;
+                }
+            }
+            Self::SingleByte(table) => {
+                return match ascii(bytes) {
+                    Some(text) => text,
+                    None => single_bytes(bytes, table, scratch),
+                };
+            }
+            _ => {}
+        }
+        scratch.clear();
+        scratch.push_str(&self.decode(bytes));
+        scratch
+    }
+
+    /// The text. Borrowed where the bytes are UTF-8 (or ASCII in a set that contains it).
     pub fn decode<'a>(&self, bytes: &'a [u8]) -> Cow<'a, str> {
         match self {
             Self::Utf8 => match std::str::from_utf8(bytes) {
@@ -63,7 +84,11 @@ impl Charset {
             },
             Self::SingleByte(table) => match ascii(bytes) {
                 Some(text) => Cow::Borrowed(text),
-                None => Cow::Owned(bytes.iter().map(|byte| single(*byte, table)).collect()),
+                None => {
+                    let mut text = String::new();
+                    single_bytes(bytes, table, &mut text);
+                    Cow::Owned(text)
+                }
             },
             Self::National(replaced) => {
                 Cow::Owned(bytes.iter().map(|byte| national(*byte, replaced)).collect())
@@ -93,11 +118,26 @@ fn ascii(bytes: &[u8]) -> Option<&str> {
     if bytes.is_ascii() { std::str::from_utf8(bytes).ok() } else { None }
 }
 
-fn single(byte: u8, table: &[char; 128]) -> char {
-    match byte.checked_sub(128) {
-        None => char::from(byte),
-        Some(high) => table[usize::from(high)],
+/// Copies runs of ASCII and looks up what is between them.
+fn single_bytes<'a>(bytes: &[u8], table: &[char; 128], text: &'a mut String) -> &'a str {
+    text.clear();
+    text.reserve(bytes.len() + bytes.len() / 4);
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        match first.checked_sub(128) {
+            Some(high) => {
+                text.push(table[usize::from(high)]);
+                rest = after;
+            }
+            None => {
+                let run = rest.iter().position(|byte| *byte >= 128).unwrap_or(rest.len());
+                let (plain, behind) = rest.split_at(run);
+                text.push_str(std::str::from_utf8(plain).unwrap_or_default());
+                rest = behind;
+            }
+        }
     }
+    text
 }
 
 fn national(byte: u8, replaced: &[(u8, char)]) -> char {

@@ -82,7 +82,7 @@ async fn demonstrate(url: &str, settings: &WorkerSettings, shop: &Shop, once: bo
     running(&worker).await?;
     output::line(format!("   {answer}\n"))?;
     let mut arrivals = watch::queues(&worker, &shop::TABLES).await?;
-    show::change(&shop.change()?)?;
+    show::change(shop.change()?)?;
     let first = tokio::time::timeout(PATIENCE, arrivals.recv()).await;
     let first = first.ok().flatten().ok_or_else(|| {
         Failure::new("quickstart.no_message", format!("no message arrived within {} s", PATIENCE.as_secs()))
@@ -102,7 +102,7 @@ async fn stay(arrivals: &mut mpsc::Receiver<Result<Shown>>, shop: &Shop) -> Resu
     loop {
         tokio::select! {
             Some(arrival) = arrivals.recv() => show::later(&arrival?)?,
-            Some(()) = keys.recv() => show::another(&shop.change()?)?,
+            Some(()) = keys.recv() => show::another(shop.change()?)?,
             else => return Ok(()),
         }
     }

@@ -174,6 +174,33 @@ async fn errors_that_pass_are_tried_again() {
     worker.shutdown().await;
 }
 
+/// Invariant 1: a record that cannot be written stops its task, also where the source takes no notice, and nothing passes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_encoded_is_not_passed() {
+    let place = Place::new();
+    let worker = place.worker().await;
+    for (name, how, queue) in [("a", "record", "out-a"), ("b", "record-unnoticed", "out-b")] {
+        let bad = [
+            ("connector.class", "count"),
+            ("fail.how", how),
+            ("fail.at", "7"),
+            ("queue", queue),
+            ("value.converter", "bytes"),
+        ];
+        create(&worker, name, &bad).await;
+        task_is(&worker, name, RunState::Failed).await;
+        assert_eq!(bodies(&messages(&worker, queue).await), ["0", "1", "2", "3", "4", "5", "6"]);
+        // The same record stops it again, until something changes.
+        worker.restart(name, TASKS).await.expect("restarted");
+        task_is(&worker, name, RunState::Failed).await;
+        assert_eq!(messages(&worker, queue).await.len(), 7);
+        let text = config(&[("connector.class", "count"), ("queue", queue), ("value.converter", "string")]);
+        worker.put_connector(name, text, PutMode::CreateOrReplace, None).await.expect("changed");
+        assert_eq!(arrived(&worker, queue, 10).await.len(), 10);
+    }
+    worker.shutdown().await;
+}
+
 /// Invariant 5: a broker that does not answer stops the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_broker_slows_its_source() {

@@ -36,6 +36,8 @@ pub struct BatchSink {
     keyless: bool,
     /// Why the record at hand cannot be encoded.
     failed: Option<Error>,
+    /// A record was refused: its position must not be passed, whatever the source makes of the refusal (invariant 1).
+    refused: Option<String>,
 }
 
 /// The head of the record at hand, kept; names are shared, so keeping one is cheap.
@@ -101,7 +103,13 @@ impl BatchSink {
             headers: Vec::new(),
             keyless,
             failed: None,
+            refused: None,
         }
+    }
+
+    /// Why a record was refused since the last call.
+    pub fn take_refused(&mut self) -> Option<String> {
+        self.refused.take()
     }
 
     /// The whole records taken so far with their positions; `empty` is filled next.
@@ -120,9 +128,9 @@ impl BatchSink {
         self.stage = Stage::Idle;
     }
 
-    /// Ends the part at hand; says whether it has bytes.
+    /// Ends the part at hand, once; says whether it has bytes.
     fn return_buffer(&mut self) -> Result<bool> {
-        let encoder = match self.stage {
+        let encoder = match std::mem::replace(&mut self.stage, Stage::Begun) {
             Stage::Key => &mut self.key,
             Stage::Value => &mut self.value,
             Stage::Idle | Stage::Begun => return Ok(false),
@@ -134,9 +142,7 @@ impl BatchSink {
 
     /// Ends the key, if one was written, and puts the headers behind it.
     fn end_key(&mut self) -> Result<()> {
-        let has_key = self.return_buffer();
-        self.stage = Stage::Begun;
-        let has_key = has_key?;
+        let has_key = self.return_buffer()?;
         let Some(draft) = self.draft.take() else { return Ok(()) };
         let mut writer = self.batch.resume(draft);
         match (has_key, self.keyless) {
@@ -172,6 +178,12 @@ impl BatchSink {
 
 impl RecordSink for BatchSink {
     fn begin(&mut self, head: RecordHead<'_>) -> Result<()> {
+        if let Some(why) = &self.refused {
+            return Err(Error::record(
+                "record.behind_refused",
+                format!("a record before could not be written: {why}"),
+            ));
+        }
         if self.stage != Stage::Idle {
             self.abandon();
         }
@@ -213,6 +225,7 @@ impl RecordSink for BatchSink {
         };
         if let Err(error) = outcome {
             self.abandon();
+            self.refused.get_or_insert_with(|| error.to_string());
             return Err(error);
         }
         self.stage = Stage::Idle;
@@ -221,6 +234,8 @@ impl RecordSink for BatchSink {
     }
 
     fn advance(&mut self, partition: &SourcePartition, position: Position) {
-        self.marks.advance(partition, position);
+        if self.refused.is_none() {
+            self.marks.advance(partition, position);
+        }
     }
 }

@@ -157,6 +157,11 @@ impl Stream<'_> {
             self.flight.send(batch, marks, Some(permit)).await?;
             self.commit_if_due().await?;
             self.tell(task).await?;
+            let polled = match (polled, self.sink.take_refused()) {
+                (Ok(_), Some(why)) => Err(Error::record("record.refused", why)),
+                (Err(error), Some(why)) if error.is_retriable() => Err(Error::record("record.refused", why)),
+                (polled, _) => polled,
+            };
             match polled {
                 Ok(Polled::Finished) => finished = true,
                 Ok(Polled::Ready | Polled::Idle) => *backoff = Duration::from_millis(500),

@@ -53,6 +53,7 @@ fn count_keys() -> ConfigDef {
             "validate",
             "connector",
             "record",
+            "record-unnoticed",
         ]))
 }
 
@@ -135,7 +136,7 @@ impl SourceTask for CountTask {
                 return Err(Error::retriable("count.away", format!("away, says {}", self.password)));
             }
         }
-        if *times > 0 && self.fail_how != "fatal" {
+        if *times > 0 && self.fail_how != "fatal" && !self.fail_how.starts_with("record") {
             self.fail_how = "none".to_owned();
         }
         *times += 1;
@@ -173,10 +174,19 @@ impl SourceTask for CountTask {
             })?;
             out.key(None).scalar(Scalar::I64((self.next % self.keys) as i64));
             let text = format!("{}{}", self.next, "x".repeat(self.size));
-            out.value(None).scalar(Scalar::Str(&text));
+            let (fails_here, bytes) = (self.next as i64 == self.fail_at, self.fail_how.starts_with("record"));
+            out.value(None).scalar(match (bytes, fails_here) {
+                (false, _) => Scalar::Str(&text),
+                (true, false) => Scalar::Bytes(text.as_bytes()),
+                // What the bytes converter refuses.
+                (true, true) => Scalar::Bool(true),
+            });
             self.next += 1;
-            if out.end(&self.base, self.next)? == Flow::Full {
-                break;
+            match out.end(&self.base, self.next) {
+                Ok(Flow::More) => {}
+                Ok(Flow::Full) => break,
+                Err(_) if self.fail_how == "record-unnoticed" => return Ok(Polled::Ready),
+                Err(error) => return Err(error),
             }
         }
         Ok(Polled::Ready)

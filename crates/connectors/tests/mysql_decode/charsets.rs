@@ -59,7 +59,8 @@ async fn check(server: &mut Server, charset: &str) -> usize {
             assert!(text.contains('\u{fffd}'), "{charset} {code}: {text:?}");
             continue;
         };
-        // What the server has no character for is `?`; ours may be U+FFFD or a character of a later edition of the set.
+        // What the server has no character for is `?`; ours may be U+FFFD or a character of a later edition of the
+        // set.
         if text != wanted && !wanted.contains('?') {
             differences.push(format!("{code}: {text:?} is {wanted:?}"));
         }

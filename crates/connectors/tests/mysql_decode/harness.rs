@@ -121,7 +121,9 @@ impl Server {
 
     /// All rows of a table, as `SELECT` gives them through `visit_value`, in the order of its first column.
     pub async fn select(&mut self, table: &Table) -> Vec<Vec<Value<'static>>> {
-        let statement = format!("SELECT * FROM `{}`.`{}` ORDER BY 1", table.database, table.name);
+        let names: Vec<String> = table.columns.iter().map(|column| format!("`{}`", column.name)).collect();
+        let names = names.join(", ");
+        let statement = format!("SELECT {names} FROM `{}`.`{}` ORDER BY 1", table.database, table.name);
         let rows: Vec<Row> = self.conn.exec(statement, ()).await.expect("rows");
         rows.iter()
             .map(|row| {

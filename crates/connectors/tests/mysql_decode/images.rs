@@ -78,6 +78,60 @@ async fn rows_without_columns() {
     }
 }
 
+/// Columns that a `SELECT *` does not show, or that are computed: the log has all but those that stand for an index.
+#[tokio::test]
+async fn generated_and_invisible_columns() {
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let mut server = Server::start(kind, &["--binlog-row-metadata=FULL"]).await;
+        let indexes = match server.mariadb {
+            true => "",
+            false => ", INDEX ((UPPER(s))), INDEX ((CAST(j->'$.a' AS UNSIGNED ARRAY)))",
+        };
+        let create = format!(
+            "CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR(10), v INT AS (id * 2) VIRTUAL, p INT AS (id * 3) STORED, \
+             h INT DEFAULT 5 INVISIBLE, j JSON{indexes}, `back``tick €` INT)"
+        );
+        let events = server
+            .events_of(&[
+                &create,
+                "INSERT INTO t (id, s, h, j) VALUES (1, 'a', 7, '{\"a\": [1, 2]}'), (2, 'b', NULL, NULL)",
+                "UPDATE t SET s = 'c', `back``tick €` = 4",
+            ])
+            .await;
+        let decoded = decode_full(&events, &[]);
+        let table = (*decoded.tables["t"]).clone();
+        let names: Vec<&str> = table.columns.iter().map(|column| &*column.name).collect();
+        assert_eq!(names, ["id", "s", "v", "p", "h", "j", "back`tick €"]);
+        let after: Vec<_> = decoded.changes.iter().skip(2).map(|change| change.after.clone()).collect();
+        assert_eq!(after[0][2..5], [Value::I64(2), Value::I64(3), Value::I64(7)], "{kind:?}");
+        let ids: Vec<String> = after.iter().map(|row| format!("{:?}", row[0])).collect();
+        assert_eq!(ids, ["I64(1)", "I64(2)"]);
+    }
+}
+
+/// A primary key of prefixes and in another order than the columns; a table without one.
+#[tokio::test]
+async fn keys() {
+    for kind in [Kind::MariaDb, Kind::MySql] {
+        let mut server = Server::start(kind, &["--binlog-row-metadata=FULL"]).await;
+        let events = server
+            .events_of(&[
+                "CREATE TABLE two (a INT, b VARCHAR(300), c TEXT, PRIMARY KEY (c(10), a))",
+                "CREATE TABLE none (a INT, UNIQUE (a))",
+                "INSERT INTO two VALUES (1, 'b', 'cccccccccccccccccccc')",
+                "INSERT INTO none VALUES (1)",
+            ])
+            .await;
+        let decoded = decode_full(&events, &[]);
+        assert_eq!(decoded.tables["two"].primary_key, [2, 0]);
+        assert_eq!(decoded.changes[0].key, [text("cccccccccccccccccccc"), Value::I64(1)]);
+        assert!(decoded.tables["none"].primary_key.is_empty());
+        let nullable: Vec<bool> =
+            decoded.tables["two"].columns.iter().map(|column| column.nullable).collect();
+        assert_eq!(nullable, [false, true, false]);
+    }
+}
+
 /// The table of all types, whose table maps tell less and less; the table itself comes from FULL metadata.
 async fn less_metadata(server: &mut Server, levels: &[&str]) {
     let mariadb = server.mariadb;

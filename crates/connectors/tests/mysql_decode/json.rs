@@ -7,8 +7,8 @@ use testkit::services::Kind;
 
 use super::harness::{Decoded, Server, assert_rows, decode_full, saw};
 
-/// Documents that reach every part of the format: literals, every width of integer, doubles in both notations, strings of each
-/// length of length, large containers, every SQL type that JSON can hold.
+/// Documents that reach every part of the format: literals, every width of integer, doubles in both notations,
+/// strings of each length of length, large containers, every SQL type that JSON can hold.
 fn documents() -> Vec<String> {
     let mut documents: Vec<String> = [
         "'null'", "'true'", "'false'", "'[]'", "'{}'", "'\"\"'", "'0'", "'-1'", "'32767'", "'32768'", "'65535'", "'65536'",

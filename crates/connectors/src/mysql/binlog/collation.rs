@@ -1,7 +1,7 @@
 //! Collation ids to character sets: table maps and query events name collations.
 
-/// The character set of a collation, by the id that `information_schema.COLLATIONS` has for it (MySQL 9.7, MariaDB 10.11;
-/// both agree where both have one).
+/// The character set of a collation, by the id that `information_schema.COLLATIONS` has for it (MySQL 9.7, MariaDB
+/// 10.11; both agree where both have one).
 pub fn charset_of_collation(id: u16) -> Option<&'static str> {
     Some(match id {
         // MariaDB: `NOPAD` collations, 1024 above those that pad.

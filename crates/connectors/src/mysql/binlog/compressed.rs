@@ -25,9 +25,9 @@ pub(super) fn inflate_event(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(inflated)
 }
 
-/// Inflates the stored form of a `COMPRESSED` column into `into`, which is cleared first: an empty value is empty; else one byte with the
-/// method in bits 4 to 7 (0 is none, 8 is zlib), bit 3 for a stream without zlib header, and the number of length bytes
-/// in bits 0 to 2 (`Field_longstr::uncompress` of `sql/field.cc`).
+/// Inflates the stored form of a `COMPRESSED` column into `into`, which is cleared first: an empty value is empty;
+/// else one byte with the method in bits 4 to 7 (0 is none, 8 is zlib), bit 3 for a stream without zlib header, and
+/// the number of length bytes in bits 0 to 2 (`Field_longstr::uncompress` of `sql/field.cc`).
 pub(crate) fn inflate_column(bytes: &[u8], into: &mut Vec<u8>) -> Result<()> {
     into.clear();
     let Some((head, rest)) = bytes.split_first() else { return Ok(()) };

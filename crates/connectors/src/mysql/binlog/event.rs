@@ -113,8 +113,8 @@ pub struct Event<'a> {
 pub enum EventKind<'a> {
     /// Holds for all events after it, until the next.
     FormatDescription(FormatDescription),
-    /// The next events are in `file`, from `position` on. Where the header [is artificial](Header::is_artificial) it is
-    /// the server telling where the stream stands; otherwise it ends its file.
+    /// The next events are in `file`, from `position` on. Where the header [is artificial](Header::is_artificial) it
+    /// is the server telling where the stream stands; otherwise it ends its file.
     Rotate {
         file: Cow<'a, str>,
         position: u64,

@@ -22,8 +22,8 @@ pub enum PayloadCompression {
     Zstd,
 }
 
-/// A window beyond this is refused: the server compresses with at most 8 MiB at its highest level's default, and a
-/// hostile stream may not ask for more memory.
+/// A window beyond 128 MiB is refused, which is what the highest level (22) of the server needs; level 3, which it has
+/// unless set otherwise, needs 2 MiB.
 const MAX_WINDOW_LOG: u32 = 27;
 
 impl<'a> TransactionPayload<'a> {
@@ -71,8 +71,8 @@ impl<'a> TransactionPayload<'a> {
         self.events_of(self.payload)
     }
 
-    /// As [`events`](Self::events), with a copy of the compressed bytes, so that they can be kept while other events of the
-    /// stream are read.
+    /// As [`events`](Self::events), with a copy of the compressed bytes, so that they can be kept while other events
+    /// of the stream are read.
     pub fn owned_events(&self) -> Result<PayloadEvents<'static>> {
         self.events_of(std::io::Cursor::new(self.payload.to_vec()))
     }

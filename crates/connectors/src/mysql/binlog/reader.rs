@@ -2,21 +2,23 @@
 //!
 //! # What `mysql_async` 0.37 gives, and what is done about it
 //!
-//! Connection, authentication and TLS are the library's; so is its `BinlogStream`, the only public way to raw events. It
-//! hands out each event taken apart: the header's fields, the body, and four bytes of checksum where the format description
-//! announced one. No byte is lost, MariaDB's compressed events (165 to 171, whose *parsed* form it lacks) included, so the event is
-//! put together again here, and nothing of the library's own parsing is used. Of that parsing these traits remain:
+//! Connection, authentication and TLS are the library's; so is its `BinlogStream`, the only public way to raw events.
+//! It hands out each event taken apart: the header's fields, the body, and four bytes of checksum where the format
+//! description announced one. No byte is lost, MariaDB's compressed events (165 to 171, whose *parsed* form it lacks)
+//! included, so the event is put together again here, and nothing of the library's own parsing is used. Of that
+//! parsing these traits remain:
 //!
 //! - It verifies no checksum: [`Event::parse`](super::Event::parse) does.
 //! - It sets `@master_binlog_checksum` to `ALL` itself; servers take that as "send what the file has".
-//! - Before the first format description it knows of no checksum, so that of the made-up rotate event stays in its body:
-//!   put together, the bytes are whole all the same.
-//! - It inflates transaction payloads as a whole and then hands out the events inside, too. They are skipped here (the
-//!   [payload](super::TransactionPayload) is read in bounded memory by its own decoder), but for as long as that lasts the library
-//!   holds the inflated transaction in memory.
+//! - Before the first format description it knows of no checksum, so that of the made-up rotate event stays in its
+//!   body: put together, the bytes are whole all the same.
+//! - It inflates transaction payloads as a whole and then hands out the events inside, too. They are skipped here
+//!   (the [payload](super::TransactionPayload) is read in bounded memory by its own decoder), but for as long as that
+//!   lasts the library holds the inflated transaction in memory.
 //! - It panics on an event that is longer than its packet. The panic is caught and becomes an error.
-//! - It takes the server's `max_allowed_packet` for its own unless its options name one, though the log has larger events (an
-//!   update holds a row twice): [`Reader::start`] opens a connection again that was made without the largest.
+//! - It takes the server's `max_allowed_packet` for its own unless its options name one, though the log has larger
+//!   events (an update holds a row twice): [`Reader::start`] opens a connection again that was made without the
+//!   largest.
 //! - File positions of a request are cut to 32 bits by the protocol itself.
 
 use std::panic::AssertUnwindSafe;
@@ -90,8 +92,9 @@ impl Reader {
 
     /// The next event's bytes, as the server sent them; `None` when the server ended the stream.
     ///
-    /// Waits for as long as nothing comes; a heartbeat comes at least every [`heartbeat`](ReaderOptions::heartbeat), so
-    /// wait a few of them and then take the connection for dead. Cancelling it loses nothing: the next call goes on.
+    /// Waits for as long as nothing comes; a heartbeat comes at least every [`heartbeat`](ReaderOptions::heartbeat),
+    /// so wait a few of them and then take the connection for dead. Cancelling it loses nothing: the next call goes
+    /// on.
     ///
     /// # Errors
     /// As [`start`](Self::start); `mysql.binlog_malformed`. The stream is over after an error.

@@ -17,8 +17,8 @@ mod number {
     pub const CONNECTION_KILLED: u16 = 1927;
 }
 
-/// Any error of the client library, as long as it is about a connection. Its text holds no secret: the library puts none
-/// into its errors, and the server's messages name the user and host only.
+/// Any error of the client library, as long as it is about a connection. Its text holds no secret: the library puts
+/// none into its errors, and the server's messages name the user and host only.
 pub fn map(error: LibraryError) -> Error {
     match error {
         LibraryError::Server(error) => server(error),

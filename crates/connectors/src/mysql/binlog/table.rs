@@ -53,8 +53,8 @@ impl TableMap<'_> {
         Ok(Table { database: self.database.into(), name: self.name.into(), columns, primary_key })
     }
 
-    /// Verifies that a tracked table agrees with the event: count and types of the columns, lengths, signs and charsets
-    /// where the event says them, names where it does.
+    /// Verifies that a tracked table agrees with the event: count and types of the columns, lengths, signs and
+    /// charsets where the event says them, names where it does.
     ///
     /// # Errors
     /// `mysql.schema_mismatch`, naming the first column that differs and how.

@@ -27,8 +27,8 @@ pub(super) fn stored_length(precision: u32, scale: u32) -> Option<usize> {
     Some(length(precision - scale) + length(scale))
 }
 
-/// The decimal as text, with exactly `scale` digits behind the point and no leading zeros; `None` where the bytes are not
-/// of that type.
+/// The decimal as text, with exactly `scale` digits behind the point and no leading zeros; `None` where the bytes are
+/// not of that type.
 pub(super) fn text<'a>(bytes: &[u8], precision: u32, scale: u32, buffer: &'a mut Buffer) -> Option<&'a str> {
     if bytes.len() != stored_length(precision, scale)? {
         return None;

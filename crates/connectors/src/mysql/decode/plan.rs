@@ -86,8 +86,8 @@ impl RowPlan {
         &self.table
     }
 
-    /// Walks the image that begins at `at` and notes where its columns are; returns where the image ends. `present` are
-    /// the columns it has.
+    /// Walks the image that begins at `at` and notes where its columns are; returns where the image ends. `present`
+    /// are the columns it has.
     ///
     /// # Errors
     /// `mysql.binlog_malformed`: the image ends early, or has another number of columns.
@@ -136,8 +136,8 @@ impl RowPlan {
     /// [`row_schema`](super::row_schema), with a name.
     ///
     /// # Errors
-    /// `mysql.value_malformed`, naming the column: its bytes are not a value of its type. The struct was ended all the same;
-    /// throw the record away.
+    /// `mysql.value_malformed`, naming the column: its bytes are not a value of its type. The struct was ended all
+    /// the same; throw the record away.
     pub fn visit(
         &self,
         data: &[u8],

@@ -31,8 +31,8 @@ impl<'a> RowReader<'a> {
         self.at
     }
 
-    /// Walks the next row; false after the last. A write fills `after`, a delete `before`, an update both; the other is
-    /// left empty, so that all its columns are absent.
+    /// Walks the next row; false after the last. A write fills `after`, a delete `before`, an update both; the other
+    /// is left empty, so that all its columns are absent.
     ///
     /// JSON columns of which an update logs only the changes are put together from the image before. Where that image
     /// does not have the column (`binlog_row_image=MINIMAL`) the new value cannot be known, and is absent.
@@ -79,8 +79,8 @@ impl<'a> RowReader<'a> {
         self.rows.columns_after.as_ref().unwrap_or(&self.rows.columns)
     }
 
-    /// What stands before the after image of a partial update: the value options, and a bit for each JSON column of the
-    /// table which says whether its changes follow instead of its value.
+    /// What stands before the after image of a partial update: the value options, and a bit for each JSON column of
+    /// the table which says whether its changes follow instead of its value.
     fn partial_columns(&mut self, data: &'a [u8]) -> Result<Option<Bitmap<'a>>> {
         const PARTIAL_JSON: u64 = 1;
         let mut cursor = Cursor::new(data.get(self.at..).unwrap_or_default(), "rows event");

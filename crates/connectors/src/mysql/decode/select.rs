@@ -8,12 +8,13 @@ use openmessaging_connector::{Error, Result, Scalar, Visitor};
 use super::temporal;
 use crate::mysql::table::Kind;
 
-/// Hands one value of a row to the visitor, exactly one scalar: the one that the binary log gives for the same stored value.
+/// Hands one value of a row to the visitor, exactly one scalar: the one that the binary log gives for the same stored
+/// value.
 ///
-/// The row must come by the binary protocol (a prepared statement), on a connection whose character set is `utf8mb4` and
-/// whose `time_zone` is `+00:00`. Two cases where the server itself tells less: an ENUM holding the error value (index 0) of a
-/// column that also has the label `''` comes as `''`, where the log says null; and what a column's character set
-/// cannot express comes as `?`, where the log gives U+FFFD.
+/// The row must come by the binary protocol (a prepared statement), on a connection whose character set is `utf8mb4`
+/// and whose `time_zone` is `+00:00`. Two cases where the server itself tells less: an ENUM holding the error value
+/// (index 0) of a column that also has the label `''` comes as `''`, where the log says null; and what a column's
+/// character set cannot express comes as `?`, where the log gives U+FFFD.
 ///
 /// # Errors
 /// `mysql.value_malformed`: the value is not of the column's type; the visitor got null.

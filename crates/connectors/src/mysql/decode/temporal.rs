@@ -57,8 +57,8 @@ impl Form {
         }
     }
 
-    /// The value; null where it is no day of the calendar: a zero date, or one with a zero in it. `None` where there are
-    /// too few bytes.
+    /// The value; null where it is no day of the calendar: a zero date, or one with a zero in it. `None` where there
+    /// are too few bytes.
     pub fn scalar(self, bytes: &[u8]) -> Option<Scalar<'static>> {
         let bytes = match self.stored_length() {
             Some(length) => bytes.get(..length)?,
@@ -141,8 +141,8 @@ pub(super) fn wall_clock(day: (i64, i64, i64), clock: (i64, i64, i64), micros: i
     }
 }
 
-/// Sign, an unused bit, hours, minutes and seconds in 10, 6 and 6 bits, offset so that the bytes sort. The number as a whole,
-/// fraction included, is negative, not each of its parts.
+/// Sign, an unused bit, hours, minutes and seconds in 10, 6 and 6 bits, offset so that the bytes sort. The number as
+/// a whole, fraction included, is negative, not each of its parts.
 fn time2(bytes: &[u8], fsp: u8) -> Option<i64> {
     let whole = big_endian(bytes.get(..3)?) - 0x80_0000;
     let part = bytes.get(3..)?;

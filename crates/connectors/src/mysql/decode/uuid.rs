@@ -12,8 +12,8 @@ pub(crate) fn uuid_text(bytes: &[u8; 16]) -> String {
     text
 }
 
-/// MariaDB's UUID column: 16 bytes in the order of the text, of which the log leaves trailing zeros away. (Tables made before 10.10.6
-/// and 10.11.5 and not rebuilt since may keep another order, which the log does not tell.)
+/// MariaDB's UUID column: 16 bytes in the order of the text, of which the log leaves trailing zeros away. (Tables
+/// made before 10.10.6 and 10.11.5 and not rebuilt since may keep another order, which the log does not tell.)
 pub(super) fn mariadb_uuid_text(stored: &[u8]) -> Option<String> {
     Some(uuid_text(&padded(stored, 16)?))
 }
@@ -41,8 +41,9 @@ fn inet4_text(bytes: &[u8]) -> String {
     parts.join(".")
 }
 
-/// As the server prints it (`Inet6::to_string` of `plugin/type_inet`), which differs from RFC 5952: the first of the longest
-/// runs of zeros is shortened even if it is a single one, and an address that embeds an IPv4 address shows it.
+/// As the server prints it (`Inet6::to_string` of `plugin/type_inet`), which differs from RFC 5952: the first of the
+/// longest runs of zeros is shortened even if it is a single one, and an address that embeds an IPv4 address shows
+/// it.
 fn inet6_text(bytes: &[u8; 16]) -> String {
     let (pairs, _) = bytes.as_chunks::<2>();
     let words: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();

@@ -1,7 +1,8 @@
 //! Text in each character set of the servers, to UTF-8.
 //!
-//! UTF-8 and ASCII are borrowed after a check. Others are decoded by `encoding_rs` where its tables are the server's, by
-//! [`tables`] where they differ or where it has none. What is no character becomes U+FFFD: a row is never lost for it.
+//! UTF-8 and ASCII are borrowed after a check. Others are decoded by `encoding_rs` where its tables are the server's,
+//! by [`tables`] where they differ or where it has none. What is no character becomes U+FFFD: a row is never lost for
+//! it.
 
 mod tables;
 

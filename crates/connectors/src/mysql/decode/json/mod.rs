@@ -21,8 +21,8 @@ pub(super) fn write_text(document: &[u8], out: &mut Vec<u8>) -> Result<(), Strin
         out.extend_from_slice(b"null");
         return Ok(());
     };
-    // Every value takes a byte of its own and so does every character: documents that point at the same bytes again and again
-    // run out of budget, not out of memory.
+    // Every value takes a byte of its own and so does every character: documents that point at the same bytes again
+    // and again run out of budget, not out of memory.
     let mut budget = document.len();
     print::value(value::Raw { ty: *ty, data }, &mut budget, MAX_DEPTH, out)
 }

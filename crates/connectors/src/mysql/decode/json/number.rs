@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-/// A double as `my_gcvt` of the server's `strings/dtoa.cc` writes it: the fewest digits that give the same number, in plain
-/// notation from 1e-15 up to 15 digits before the point (or 16, if more follow), otherwise with an exponent without sign
-/// `+` and zeros; and `.0` behind
-/// what would look like an integer.
+/// A double as `my_gcvt` of the server's `strings/dtoa.cc` writes it: the fewest digits that give the same number, in
+/// plain notation from 1e-15 up to 15 digits before the point (or 16, if more follow), otherwise with an exponent
+/// without sign `+` and zeros; and `.0` behind what would look like an integer.
 pub(super) fn write_double(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         // Not in JSON; no server writes them.
@@ -45,11 +44,11 @@ pub(super) fn write_double(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// The digits of a decimal number without zeros at either end (one zero for zero), how many they are, and before which of them the
-/// point stands.
+/// The digits of a decimal number without zeros at either end (one zero for zero), how many they are, and before
+/// which of them the point stands.
 ///
-/// Of two shortest forms that are equally near, `zmij` gives the one that ends in an even digit, as the server does; the
-/// standard library does not.
+/// Of two shortest forms that are equally near, `zmij` gives the one that ends in an even digit, as the server does;
+/// the standard library does not.
 fn split(text: &str) -> ([u8; 24], usize, i32) {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let mut digits = [b'0'; 24];

@@ -17,13 +17,17 @@ pub struct Context {
     database: OnceCell<Database>,
     orders: OnceCell<Loaded>,
     binary: OnceCell<PathBuf>,
+    given_binary: bool,
 }
 
 impl Context {
-    pub fn new(load: &Load) -> Context {
+    /// With a binary that is there already, or to build one when it is asked for.
+    pub fn new(load: &Load, binary: Option<&Path>) -> Context {
         let folder = workspace::root().join("target/bench");
-        let (database, orders, binary) = Default::default();
-        Context { rows: load.rows, folder, load: load.clone(), database, orders, binary }
+        let given_binary = binary.is_some();
+        let (database, orders) = Default::default();
+        let binary = binary.map(|file| OnceCell::from(file.to_path_buf())).unwrap_or_default();
+        Context { rows: load.rows, folder, load: load.clone(), database, orders, binary, given_binary }
     }
 
     /// The server, up.
@@ -39,6 +43,11 @@ impl Context {
     /// `bench.orders`, loaded.
     pub fn orders(&self) -> Result<&Loaded> {
         once(&self.orders, || load_orders(&self.load, self.database()?))
+    }
+
+    /// Whether it was given, and may be of other sources than these.
+    pub fn is_given_binary(&self) -> bool {
+        self.given_binary
     }
 
     /// `omsconnect`, built.

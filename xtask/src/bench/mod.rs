@@ -100,6 +100,9 @@ struct How {
     /// Write the results to this file too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure this omsconnect instead of building one: to compare two, or while the sources are changing.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     #[command(flatten)]
     load: Load,
 }
@@ -136,7 +139,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
 }
 
 fn measure_all(workloads: &[Box<dyn Workload>], how: &How) -> Result<()> {
-    let context = Context::new(&how.load);
+    let context = Context::new(&how.load, how.binary.as_deref());
     let mut outcomes = Vec::new();
     let mut failed = Vec::new();
     for turn in 1..=how.runs {

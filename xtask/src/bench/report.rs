@@ -23,7 +23,11 @@ pub struct Report {
 impl Report {
     pub fn new(context: &Context, outcomes: Vec<Outcome>) -> Report {
         let said = |program: &str, argument: &str| run::output(Command::new(program).arg(argument)).ok();
-        let mut versions = vec![format!("omsconnect {}", binary::revision())];
+        let omsconnect = match context.is_given_binary() {
+            true => "a given omsconnect".to_string(),
+            false => format!("omsconnect {}", binary::revision()),
+        };
+        let mut versions = vec![omsconnect];
         versions.extend(said("rustc", "--version").map(|text| text.trim().to_string()));
         versions.extend(context.used_database().map(|database| format!("MariaDB {}", database.version())));
         let date = run::output(Command::new("date").args(["--utc", "+%Y-%m-%d %H:%M"])).unwrap_or_default();

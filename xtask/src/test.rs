@@ -11,8 +11,8 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use crate::services::{Session, State, environment};
-use crate::{Result, workspace};
+use crate::services::{Session, State, apt, environment};
+use crate::{Result, run, workspace};
 
 #[derive(Args)]
 pub struct Options {
@@ -24,7 +24,18 @@ pub struct Options {
     arguments: Vec<String>,
 }
 
+/// Programs that tests run beside servers, each with its Debian package.
+const TOOLS: [(&str, &str); 4] =
+    [("mount", "mount"), ("sqlite3", "sqlite3"), ("strace", "strace"), ("unshare", "util-linux")];
+
+fn install_tools() -> Result<()> {
+    let missing = TOOLS.iter().filter(|(program, _)| run::find_program(program).is_none());
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() { Ok(()) } else { apt::install(&packages) }
+}
+
 pub fn run(options: Options) -> Result<ExitCode> {
+    install_tools()?;
     let session = Session::open();
     let in_use = session.mark_in_use()?;
     let before = session.alive()?;

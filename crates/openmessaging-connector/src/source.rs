@@ -69,10 +69,6 @@ pub trait SourceTask: Send {
         Ok(())
     }
 
-    /// Goes back to `positions` after a send failed for good or records were thrown away: the next poll starts
-    /// there (S8). A partition that is not listed starts as on a first start.
-    async fn rewind(&mut self, positions: HashMap<SourcePartition, Position>) -> Result<()>;
-
     /// Closes the source. Called after the last poll, also when `start` failed.
     async fn stop(&mut self) {}
 }

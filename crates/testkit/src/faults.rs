@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use openmessaging::{
     AccessPointUrl, Acknowledged, Capabilities, ConsumerOptions, Driver, Error, KeyValueStore, MessageBatch,
-    MessagingAccessPoint, Producer, ProducerOptions, Properties, PullConsumer, ResourceManager, Result, SendFuture,
-    SendReport, StatusCode,
+    MessagingAccessPoint, Producer, ProducerOptions, Properties, PullConsumer, ResourceManager, Result,
+    SendFuture, SendReport, StatusCode,
 };
 
 /// What happens to one send.

@@ -1,15 +1,14 @@
 //! A source with the original connector's class name and required keys. The real one is tested with its database; here
 //! it is told what to fail with.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use openmessaging_connector::config::KeyType;
 use openmessaging_connector::registry::Factory;
 use openmessaging_connector::{
-    Config, ConfigDef, Error, Key, PluginInfo, Polled, Position, RecordSink, Registry, Result,
-    SourceConnector, SourcePartition, SourceTask, SourceTaskContext,
+    Config, ConfigDef, Error, Key, PluginInfo, Polled, RecordSink, Registry, Result, SourceConnector,
+    SourceTask, SourceTaskContext,
 };
 
 pub const CLASS: &str = "io.openmessaging.mysql.connector.MysqlConnector";
@@ -80,9 +79,5 @@ impl SourceTask for Task {
     async fn poll(&mut self, _: &mut dyn RecordSink, wait: Duration) -> Result<Polled> {
         tokio::time::sleep(wait).await;
         Ok(Polled::Idle)
-    }
-
-    async fn rewind(&mut self, _: HashMap<SourcePartition, Position>) -> Result<()> {
-        Ok(())
     }
 }

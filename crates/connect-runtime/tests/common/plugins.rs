@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use openmessaging_connector::config::KeyType;
 use openmessaging_connector::registry::Factory;
 use openmessaging_connector::{
-    Config, ConfigDef, EntryType, Error, Flow, Key, PluginInfo, Polled, Position, RecordHead, RecordSink,
-    Registry, Result, Scalar, SinkBatch, SinkConnector, SinkTask, SinkTaskContext, SourceConnector,
-    SourcePartition, SourceTask, SourceTaskContext,
+    Config, ConfigDef, EntryType, Error, Flow, Key, PluginInfo, Polled, RecordHead, RecordSink, Registry,
+    Result, Scalar, SinkBatch, SinkConnector, SinkTask, SinkTaskContext, SourceConnector, SourcePartition,
+    SourceTask, SourceTaskContext,
 };
 
 pub fn register(registry: &mut Registry) {
@@ -190,12 +190,6 @@ impl SourceTask for CountTask {
             }
         }
         Ok(Polled::Ready)
-    }
-
-    async fn rewind(&mut self, positions: HashMap<SourcePartition, Position>) -> Result<()> {
-        self.next =
-            self.partition.as_ref().and_then(|p| positions.get(p)).map_or(0, |position| position.step);
-        Ok(())
     }
 }
 

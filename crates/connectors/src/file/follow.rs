@@ -68,14 +68,6 @@ impl Follow {
         }
     }
 
-    /// Goes to another position; `None` is where the first start began.
-    pub(super) fn rewind(&mut self, stored: Option<Stored>) {
-        self.open = None;
-        self.rotated = None;
-        self.stored = stored.or(self.first.clone());
-        self.lines.reset(Seen::default());
-    }
-
     /// The position at the start of the bytes at hand; `None` while there is no file.
     pub(super) fn base(&self) -> Option<(String, u64)> {
         let open = self.open.as_ref()?;

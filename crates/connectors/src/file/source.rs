@@ -1,6 +1,5 @@
 //! The file source. The clauses cited are those of `docs/specs/source.md`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -107,16 +106,6 @@ impl SourceTask for FileSourceTask {
 
     async fn poll(&mut self, out: &mut dyn RecordSink, wait: Duration) -> Result<Polled> {
         self.tail()?.poll(out, wait).await
-    }
-
-    async fn rewind(&mut self, positions: HashMap<SourcePartition, Position>) -> Result<()> {
-        let tail = self.tail()?;
-        let stored = positions.get(&tail.partition).map(identity::parse).transpose()?;
-        tail.started_at = false;
-        if let Some(follow) = &mut tail.follow {
-            follow.rewind(stored);
-        }
-        Ok(())
     }
 
     async fn stop(&mut self) {

@@ -1,6 +1,5 @@
 //! The source task: snapshot where one is wanted, then the stream.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,14 +92,6 @@ impl SourceTask for MySqlTask {
         history.committed(&stored.binlog).await
     }
 
-    async fn rewind(&mut self, positions: HashMap<SourcePartition, Position>) -> Result<()> {
-        let Some(running) = &mut self.running else { return Err(not_started()) };
-        running.close().await;
-        let position = positions.get(&running.task.partition).cloned();
-        running.phase = Phase::Begin(position);
-        Ok(())
-    }
-
     async fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.close().await;
@@ -182,7 +173,7 @@ impl Running {
     }
 
     /// The tail is somewhere else a moment later. So where it was is stored before the task runs, and until a position is
-    /// committed a restart or a rewind goes back to there (S8, S11).
+    /// committed a restart goes back to there (S11).
     async fn begin_stream(&mut self) -> Result<Phase> {
         let at_tail = matches!(self.task.settings.start_at, StartAt::Tail);
         if let Some(begun) = self.state.get(BEGINNING).await?.filter(|_| at_tail) {

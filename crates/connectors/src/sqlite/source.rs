@@ -1,6 +1,5 @@
 //! The SQLite source. The clauses cited are those of `docs/specs/source.md`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -131,12 +130,6 @@ impl SourceTask for SqliteSourceTask {
         }
         running.release = Some(Place::parse(position)?);
         running.release().await
-    }
-
-    async fn rewind(&mut self, positions: HashMap<SourcePartition, Position>) -> Result<()> {
-        let running = self.running()?;
-        let stored = positions.get(&running.partition).map(Place::parse).transpose()?;
-        running.begin(stored).await
     }
 
     async fn stop(&mut self) {

@@ -206,7 +206,7 @@ impl Decoder<'_> {
                 let inside = self.format.inside_payload();
                 let mut events = payload.events().expect("a payload");
                 while let Some(bytes) = events.next_event().expect("an event") {
-                    self.event(&bytes.to_vec(), &inside);
+                    self.event(bytes, &inside);
                 }
             }
             _ => {}

@@ -115,7 +115,7 @@ impl Victim {
                 let Ok(mut events) = payload.events() else { return };
                 let inside = self.format.inside_payload();
                 while let Ok(Some(bytes)) = events.next_event() {
-                    self.event(&bytes.to_vec(), &inside);
+                    self.event(bytes, &inside);
                 }
             }
             _ => {}

@@ -30,8 +30,7 @@ pub use polling::{
     s06_retriable_errors_lose_nothing,
 };
 pub use positions::{
-    s01_starts_where_configured, s02_resumes_behind_its_position, s08_rewind_goes_back,
-    s10_every_position_is_valid,
+    s01_starts_where_configured, s02_resumes_behind_its_position, s10_every_position_is_valid,
 };
 pub use records::{s09_order_by_key, s12_values_fit_their_schemas};
 pub use run::Run;
@@ -129,7 +128,7 @@ macro_rules! source_suite {
         $crate::source_suite!(@each $fixture;
             s01_starts_where_configured s02_resumes_behind_its_position s03_poll_returns_in_time
             s04_poll_does_not_block_its_thread s05_stop_leaves_nothing_open s06_retriable_errors_lose_nothing
-            s07_committed_lets_go s08_rewind_goes_back s09_order_by_key s10_every_position_is_valid
+            s07_committed_lets_go s09_order_by_key s10_every_position_is_valid
             s11_nothing_is_lost_by_a_kill s12_values_fit_their_schemas s13_errors_are_clear);
 
         #[test]

@@ -1,4 +1,4 @@
-//! Where a source starts, and that it can start again from every position: S1, S2, S8, S10.
+//! Where a source starts, and that it can start again from every position: S1, S2, S10.
 
 use std::sync::Arc;
 
@@ -95,25 +95,6 @@ pub async fn s10_every_position_is_valid<F: SourceFixture>(fixture: &mut F) {
             run.stop().await;
         }
     }
-}
-
-/// S8: after `rewind` the next poll yields what follows the given positions.
-pub async fn s08_rewind_goes_back<F: SourceFixture>(fixture: &mut F) {
-    let state = Arc::new(MemoryState::default());
-    let mut run = warmed(fixture, &state, Event::new(0, 0)).await;
-    fixture.write(&Event::series(1, 5, 3)).await;
-    fixture.write(&Event::series(6, 4, 3)).await;
-    run.until(fixture, 10, 4).await;
-    let all = run.told(fixture);
-    for at in [9, 4, 0, 7] {
-        run.out.records.clear();
-        let back = Positions::from([(all[at].partition.clone(), all[at].position.clone())]);
-        run.task.rewind(back).await.expect("rewind");
-        run.until(fixture, 9 - at, 2).await;
-        run.settle().await;
-        assert_continues(fixture, &all[at], &run.told(fixture), at as u64 + 1..10);
-    }
-    run.stop().await;
 }
 
 async fn resume<F: SourceFixture>(

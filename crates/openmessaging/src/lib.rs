@@ -25,7 +25,7 @@ pub use error::{Error, Result, StatusCode};
 pub use key_value::{Change, Changes, KeyValue, KeyValueStore, Page};
 pub use message::{Header, Headers, Message, MessageBatch};
 pub use producer::{Acknowledged, Producer, ProducerOptions, SendFuture, SendReport};
-pub use push::PushConsumer;
+pub use push::{BatchListener, PushConsumer};
 pub use registry::DriverRegistry;
 pub use resource::{PartitionDescription, QueueDescription, QueueSpec, ResourceManager};
 pub use url::AccessPointUrl;

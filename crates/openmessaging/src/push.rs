@@ -1,16 +1,18 @@
-//! Push consumers: a listener called with what a pull consumer yields.
+//! Push consumers: a listener called with what a pull consumer yields. The clauses cited are those of
+//! `docs/specs/driver.md`.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::consumer::{ConsumedBatch, PullConsumer};
+use crate::consumer::{ConsumedBatch, PullConsumer, StartAt};
 use crate::error::Result;
 
 /// Takes batches as they come.
 #[async_trait]
 pub trait BatchListener: Send {
-    /// Called with one batch after the other. When it returns `Ok`, the batch's positions may be committed.
+    /// Called with one batch after the other. When it returns `Ok`, the batch's positions may be committed; after an
+    /// error the same messages come again (D30).
     async fn on_batch(&mut self, batch: ConsumedBatch) -> Result<()>;
 }
 
@@ -33,10 +35,16 @@ impl<L: BatchListener> PushConsumer<L> {
     /// and the commit delivers the batch again after a restart.
     pub async fn step(&mut self, wait: Duration) -> Result<bool> {
         let Some(batch) = self.consumer.poll(self.max_bytes, wait).await? else { return Ok(false) };
-        let next = batch.offsets.last().map(|last| (batch.partition.clone(), last + 1));
-        self.listener.on_batch(batch).await?;
-        if let Some(position) = next.filter(|_| self.commit) {
-            self.consumer.commit(&[position]).await?;
+        let partition = batch.partition.clone();
+        let (first, last) = (batch.offsets.first().copied(), batch.offsets.last().copied());
+        if let Err(error) = self.listener.on_batch(batch).await {
+            if let Some(first) = first {
+                self.consumer.seek(&partition, StartAt::Offset(first)).await?;
+            }
+            return Err(error);
+        }
+        if let Some(last) = last.filter(|_| self.commit) {
+            self.consumer.commit(&[(partition, last + 1)]).await?;
         }
         Ok(true)
     }

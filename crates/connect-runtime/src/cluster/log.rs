@@ -35,7 +35,9 @@ impl ControlLog {
         store: Arc<dyn KeyValueStore>,
     ) -> Result<(Arc<Self>, ControlReader)> {
         let queue: Arc<str> = format!("omsconnect-{group}-control").into();
-        let spec = QueueSpec { retention_bytes: Some(RETENTION_BYTES), ..QueueSpec::new(&*queue, 1) };
+        // By size alone: a log that is quiet for weeks must not lose its configurations to a broker's default.
+        let (retention_bytes, retention_ms) = (Some(RETENTION_BYTES), Some(u64::MAX));
+        let spec = QueueSpec { retention_bytes, retention_ms, ..QueueSpec::new(&*queue, 1) };
         match access_point.resources().create_queue(&spec).await {
             Err(error) if error.status != StatusCode::AlreadyExists => return Err(error),
             _ => {}

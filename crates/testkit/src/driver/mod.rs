@@ -17,6 +17,7 @@ mod key_values;
 mod kit;
 mod positions;
 mod producing;
+mod pushing;
 mod watching;
 
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub use producing::{
     d07_messages_arrive_as_they_were, d08_order_per_sharding_key, d12_a_dropped_send_is_still_sent,
     d13_queues_are_made_on_purpose,
 };
+pub use pushing::d30_listeners_get_batches_in_order;
 pub use watching::d28_watches_see_every_change;
 
 /// A place where `connect` must fail (D1).
@@ -132,7 +134,8 @@ macro_rules! driver_suite {
             d26_deletes_and_versions
             d27_lists_in_pages
             d28_watches_see_every_change
-            d29_stores_do_not_meet);
+            d29_stores_do_not_meet
+            d30_listeners_get_batches_in_order);
     };
     (@each $fixture:expr; $($clause:ident)*) => {
         $(

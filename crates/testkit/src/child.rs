@@ -3,7 +3,7 @@
 //! A test starts itself again: the test binary is run with only that test, and an environment variable tells the copy
 //! what to do.
 //!
-//! ```ignore
+//! ```text
 //! #[test]
 //! fn survives_a_kill() {
 //!     if let Some(folder) = child::role("writer") {

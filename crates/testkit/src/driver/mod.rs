@@ -3,7 +3,7 @@
 //!
 //! In a driver's tests:
 //!
-//! ```ignore
+//! ```text
 //! testkit::driver_suite!(MyFixture::new().await);
 //! ```
 //!

@@ -3,7 +3,7 @@
 //!
 //! In a connector's tests:
 //!
-//! ```ignore
+//! ```text
 //! testkit::sink_suite!(MyFixture::new().await);
 //! ```
 //!

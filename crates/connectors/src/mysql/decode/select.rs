@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mysql_async::Value;
 use openmessaging_connector::{Error, Result, Scalar, Visitor};
 
+use super::charset::Charset;
 use super::temporal;
 use crate::mysql::table::Kind;
 
@@ -74,7 +75,7 @@ fn visit_bytes(kind: &Kind, bytes: &[u8], visitor: &mut dyn Visitor) -> Result<(
         | Kind::Json
         | Kind::Uuid
         | Kind::Inet { .. } => {
-            visitor.scalar(Scalar::Str(&String::from_utf8_lossy(bytes)));
+            visitor.scalar(Scalar::Str(&Charset::Utf8.decode(bytes)));
         }
         // The binary protocol has these as numbers and dates.
         _ => {

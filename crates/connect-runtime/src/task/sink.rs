@@ -14,7 +14,7 @@ use openmessaging_connector::{
 };
 
 use super::isolate::limited;
-use super::plugin::{AnyTask, converter, source_or_sink};
+use super::plugin::{AnyTask, source_or_sink};
 use super::queues::broker_error;
 use super::report::TaskReport;
 use super::source::{fenced, framework};
@@ -30,25 +30,18 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Runs the task until it is stopped (`Ok`) or fails. What was flushed is committed in both cases.
 pub async fn attempt(spec: &TaskSpec, scrubber: &mut Scrubber, backoff: &mut Duration) -> Result<()> {
-    let def = keys::framework(ConnectorKind::Sink);
-    let resolved = resolve_config(&spec.config, &def.clone().extend((spec.plugin.config_def)()))?;
+    let def = keys::framework(ConnectorKind::Sink).extend((spec.plugin.config_def)());
+    let resolved = resolve_config(&spec.config, &def)?;
     *scrubber = resolved.scrubber.clone();
     let report = spec.reports.open(&spec.id, resolved.scrubber);
     let settings = framework(spec, ConnectorKind::Sink)?;
-    let make = |key| {
-        let key = def.find(key).ok_or_else(|| Error::fatal("config.invalid", key))?;
-        Ok::<_, Error>(converter(&spec.registry, key, &resolved.config, &spec.defaults)?.decoder())
-    };
-    let (key, value) = (make(keys::KEY_CONVERTER)?, make(keys::VALUE_CONVERTER)?);
+    let key = spec.converter(keys::KEY_CONVERTER, &resolved.config)?.decoder();
+    let value = spec.converter(keys::VALUE_CONVERTER, &resolved.config)?.decoder();
     let (store, stored) =
         SinkPositions::claim(spec.store.clone(), &spec.id, spec.epoch).await.map_err(fenced)?;
     let state = KeyedTaskState::claim(spec.store.clone(), &spec.id, spec.epoch).await.map_err(fenced)?;
     let options = ConsumerOptions { group: spec.id.connector.clone(), prefetch_bytes: None };
-    let access_point = spec
-        .access_points
-        .open(resolved.config.get(keys::DRIVER_URL).map(String::as_str))
-        .await
-        .map_err(broker_error)?;
+    let access_point = spec.access_point(&resolved.config).await?;
     let consumer = access_point.pull_consumer(options).await.map_err(broker_error)?;
     let AnyTask::Sink(mut task) = source_or_sink(&spec.plugin)? else {
         return Err(Error::fatal("plugin.not_a_sink", format!("{} is no sink", spec.plugin.class)));

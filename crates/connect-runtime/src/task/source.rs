@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::batch::BatchSink;
 use super::flight::Flight;
 use super::isolate::{TIMED_OUT, limited};
-use super::plugin::{AnyTask, converter, source_or_sink};
+use super::plugin::{AnyTask, source_or_sink};
 use super::queues::{Queues, broker_error};
 use super::report::TaskReport;
 use super::spec::{TaskSpec, trace_of};
@@ -50,21 +50,13 @@ pub async fn attempt(spec: &TaskSpec, scrubber: &mut Scrubber, backoff: &mut Dur
     *scrubber = resolved.scrubber.clone();
     let report = spec.reports.open(&spec.id, resolved.scrubber);
     let settings = framework(spec, ConnectorKind::Source)?;
-    let make = |key| {
-        let def = keys::framework(ConnectorKind::Source);
-        let key = def.find(key).ok_or_else(|| Error::fatal("config.invalid", key))?.clone();
-        converter(&spec.registry, &key, &resolved.config, &spec.defaults)
-    };
-    let (key, value) = (make(keys::KEY_CONVERTER)?, make(keys::VALUE_CONVERTER)?);
+    let key = spec.converter(keys::KEY_CONVERTER, &resolved.config)?;
+    let value = spec.converter(keys::VALUE_CONVERTER, &resolved.config)?;
     let keyless = value.leaves_out_keys() && !resolved.config.contains_key(keys::KEY_CONVERTER);
     let (store, positions) =
         SourcePositions::claim(spec.store.clone(), &spec.id, spec.epoch).await.map_err(fenced)?;
     let state = KeyedTaskState::claim(spec.store.clone(), &spec.id, spec.epoch).await.map_err(fenced)?;
-    let access_point = spec
-        .access_points
-        .open(resolved.config.get(keys::DRIVER_URL).map(String::as_str))
-        .await
-        .map_err(broker_error)?;
+    let access_point = spec.access_point(&resolved.config).await?;
     let name = format!("{}-{}", spec.id, spec.epoch);
     let producer =
         access_point.producer(ProducerOptions { name, timeout: None }).await.map_err(broker_error)?;

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use openmessaging::{KeyValueStore, MessagingAccessPoint};
-use openmessaging_connector::{Config, Error, PluginInfo, Registry};
+use openmessaging_connector::{Config, Converter, Error, PluginInfo, Registry, Result};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::isolate::{self, Running};
+use super::plugin::converter;
+use super::queues::broker_error;
 use super::report::TaskReports;
 use super::{sink, source};
 use crate::cluster::{ConnectorKind, RunState, Status, TargetState, TaskId, Work};
+use crate::config::keys;
 use crate::config::secrets::Scrubber;
 
 /// Everything a task runs with.
@@ -60,6 +63,19 @@ impl TaskSpec {
         let event = TaskEvent { work: Work::Task(self.id.clone()), epoch: self.epoch, status };
         // Nobody listens any more when the worker is on its way out.
         let _ = self.events.send(event);
+    }
+
+    /// The access point that the configuration names, or the worker's own.
+    pub async fn access_point(&self, config: &Config) -> Result<Arc<dyn MessagingAccessPoint>> {
+        let url = config.get(keys::DRIVER_URL).map(String::as_str);
+        self.access_points.open(url).await.map_err(broker_error)
+    }
+
+    /// The converter for a framework key.
+    pub fn converter(&self, key: &str, config: &Config) -> Result<Arc<dyn Converter>> {
+        let framework = keys::framework(self.kind);
+        let key = framework.find(key).ok_or_else(|| Error::fatal("config.invalid", key))?;
+        converter(&self.registry, key, config, &self.defaults)
     }
 
     pub fn report_running(&self) {

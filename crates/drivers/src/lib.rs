@@ -2,7 +2,29 @@
 //!
 //! To add one: a folder of its own with the same file names, a feature, and a line in [`registry`].
 
+#[cfg(feature = "server")]
+#[cfg_attr(
+    not(all(
+        feature = "kafka",
+        feature = "nats",
+        feature = "rabbitmq",
+        feature = "redis",
+        feature = "rocketmq"
+    )),
+    allow(dead_code)
+)]
+mod common;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod local;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "rocketmq")]
+pub mod rocketmq;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 pub mod access_point;
 pub mod capability;
 pub mod consumer;
+pub mod diagnosis;
 pub mod error;
 pub mod key_value;
 pub mod message;
@@ -16,11 +17,13 @@ pub mod producer;
 pub mod push;
 pub mod registry;
 pub mod resource;
+pub mod setting;
 pub mod url;
 
 pub use access_point::{Driver, MessagingAccessPoint, Properties};
 pub use capability::{Capabilities, Delivery};
 pub use consumer::{ConsumedBatch, ConsumerOptions, PullConsumer, QueuePartition, StartAt};
+pub use diagnosis::{Diagnosis, Finding, Severity};
 pub use error::{Error, Result, StatusCode};
 pub use key_value::{Change, Changes, KeyValue, KeyValueStore, Page};
 pub use message::{Header, Headers, Message, MessageBatch};
@@ -28,4 +31,5 @@ pub use producer::{Acknowledged, Producer, ProducerOptions, SendFuture, SendRepo
 pub use push::{BatchListener, PushConsumer};
 pub use registry::DriverRegistry;
 pub use resource::{PartitionDescription, QueueDescription, QueueSpec, ResourceManager};
+pub use setting::{Setting, Terms};
 pub use url::AccessPointUrl;

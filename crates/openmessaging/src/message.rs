@@ -56,6 +56,13 @@ impl<'a> Message<'a> {
     pub fn order_key(&self) -> Option<&'a [u8]> {
         self.sharding_key.or(self.key)
     }
+
+    /// The bytes of key, headers and body, as limits count them.
+    pub fn size(&self) -> usize {
+        let part = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let (shared, own) = self.headers.encoded();
+        part(self.key) + shared.len() + own.len() + part(self.body)
+    }
 }
 
 /// The headers of a message: those of its batch, then its own. Names may repeat.

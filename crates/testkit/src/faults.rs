@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use openmessaging::{
-    AccessPointUrl, Acknowledged, Capabilities, ConsumerOptions, Driver, Error, KeyValueStore, MessageBatch,
-    MessagingAccessPoint, Producer, ProducerOptions, Properties, PullConsumer, ResourceManager, Result,
-    SendFuture, SendReport, StatusCode,
+    AccessPointUrl, Acknowledged, Capabilities, ConsumerOptions, Diagnosis, Driver, Error, KeyValueStore,
+    MessageBatch, MessagingAccessPoint, Producer, ProducerOptions, Properties, PullConsumer, ResourceManager,
+    Result, SendFuture, SendReport, Setting, StatusCode, Terms,
 };
 
 /// What happens to one send.
@@ -72,6 +72,14 @@ impl Driver for FaultyDriver {
         self.inner.capabilities()
     }
 
+    fn settings(&self) -> &'static [Setting] {
+        self.inner.settings()
+    }
+
+    fn terms(&self) -> Terms {
+        self.inner.terms()
+    }
+
     async fn connect(
         &self,
         url: &AccessPointUrl,
@@ -112,6 +120,10 @@ impl MessagingAccessPoint for FaultyAccessPoint {
 
     async fn key_value_store(&self, name: &str) -> Result<Arc<dyn KeyValueStore>> {
         self.inner.key_value_store(name).await
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        self.inner.diagnose().await
     }
 
     async fn close(&self) -> Result<()> {

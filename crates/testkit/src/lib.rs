@@ -1,11 +1,14 @@
 //! Conformance suites, ledgers and launchers: what the tests of every crate share.
 
+pub mod broker;
 pub mod child;
 pub mod collect;
 pub mod driver;
 pub mod faults;
 pub mod ledger;
 pub mod memory;
+pub mod proxy;
+pub mod server;
 pub mod sink;
 pub mod source;
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use private::PrivateServer;
+pub(crate) use private::{free_port, new_folder};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,7 +94,7 @@ pub fn shared(kind: Kind) -> Server {
     };
     match from_environment(kind, variable) {
         Some(server) => server,
-        None => from_entry(kind, &recorded(kind)),
+        None => from_entry(kind, &recorded(kind.name())),
     }
     .unwrap_or_else(|problem| panic!("{problem}"))
 }
@@ -126,19 +127,32 @@ fn from_entry(kind: Kind, entry: &Value) -> Result<Server, String> {
     })
 }
 
-/// What `cargo xtask services up` wrote about the server.
-fn recorded(kind: Kind) -> Value {
+/// What `cargo xtask services up` wrote about the service of that name.
+pub fn recorded(name: &str) -> Value {
     let file = state_file();
     let remedy = "run `cargo xtask services up` (or the tests with `cargo xtask test`)";
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
-        panic!("no {} for the tests: cannot read {} ({error}); {remedy}", kind.name(), file.display())
+        panic!("no {name} for the tests: cannot read {} ({error}); {remedy}", file.display())
     });
     let state: Value = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{} is not JSON ({error}); {remedy}", file.display()));
-    match state.get(kind.name()) {
+    match state.get(name) {
         Some(entry) => entry.clone(),
-        None => panic!("{} is not up, says {}; {remedy}", kind.name(), file.display()),
+        None => panic!("{name} is not up, says {}; {remedy}", file.display()),
     }
+}
+
+/// Where the shared broker of that name is, `host:port`: the one that `OMS_TEST_<NAME>` names, else the one of
+/// `cargo xtask services up`.
+pub fn broker_address(name: &str) -> String {
+    let named = std::env::var(format!("OMS_TEST_{}", name.to_uppercase())).ok();
+    named.filter(|address| !address.is_empty()).unwrap_or_else(|| {
+        let entry = recorded(name);
+        let (Some(host), Some(port)) = (entry["host"].as_str(), entry["port"].as_u64()) else {
+            panic!("state.json says no host and port for {name}");
+        };
+        format!("{host}:{port}")
+    })
 }
 
 fn state_file() -> PathBuf {

@@ -95,6 +95,7 @@ pub fn start(
         ca,
         command,
         template: template.into(),
+        more: Default::default(),
         env: env.into(),
     })
 }

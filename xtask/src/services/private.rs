@@ -1,4 +1,4 @@
-//! Private server instances of tests (`testkit::services::PrivateServer`), when the test was killed before it could end
+//! Private server instances of tests (`testkit::services::PrivateServer`, `testkit::broker::PrivateBroker`), when the test was killed before it could end
 //! them: each has a folder `target/services/private/PROCESS-NUMBER`, named after the process of the test.
 
 use std::path::Path;
@@ -24,15 +24,20 @@ fn owner(folder_name: &str) -> Option<i32> {
     folder_name.split_once('-')?.0.parse().ok()
 }
 
-/// The processes that were started with this instance's data folder.
+/// The processes that were started with this instance's data folder, or whose environment names its folder.
 fn servers_on(instance: &Path) -> Vec<Process> {
     let argument = format!("--datadir={}", instance.join("data").display());
+    let owner = format!("OMS_TEST_INSTANCE={}", instance.display());
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &i32| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let has = |words: &[u8], wanted: &str| {
+                words.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes())
+            };
+            has(&command, &argument) || has(&environment, &owner)
         })
         .filter_map(Process::of)
         .collect()

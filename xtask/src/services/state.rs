@@ -30,6 +30,9 @@ pub struct Entry {
     pub command: Vec<String>,
     /// An initialised data folder to copy for a private instance.
     pub template: PathBuf,
+    /// What else tests of this service want to know: other ports, folders of jars, programs.
+    #[serde(default)]
+    pub more: BTreeMap<String, String>,
     /// What tests are told in their environment.
     pub env: BTreeMap<String, String>,
 }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use openmessaging::{
-    AccessPointUrl, Capabilities, ConsumerOptions, Error, KeyValueStore, MessagingAccessPoint, Producer,
-    ProducerOptions, Properties, PullConsumer, ResourceManager, Result, StatusCode,
+    AccessPointUrl, Capabilities, ConsumerOptions, Diagnosis, Error, Finding, KeyValueStore,
+    MessagingAccessPoint, Producer, ProducerOptions, Properties, PullConsumer, ResourceManager, Result,
+    StatusCode,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -162,6 +163,30 @@ impl Drop for Handle {
     }
 }
 
+/// Below so many free bytes on its disk a folder is about to fail.
+const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
+
+fn diagnose(folder: &Path) -> Finding {
+    let (code, subject) = ("local.disk", folder.display().to_string());
+    match nix::sys::statvfs::statvfs(folder) {
+        Ok(stat) => {
+            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            let message = format!("{} MiB are free on its disk", free >> 20);
+            if free >= LITTLE_ROOM {
+                return Finding::ok(code, subject, message);
+            }
+            let remedy = "make room, or set retention.bytes on queues: a full disk stops every producer";
+            Finding::warning(code, subject, message, remedy)
+        }
+        Err(error) => Finding::error(
+            code,
+            subject,
+            format!("its disk cannot be looked at: {error}"),
+            "look at the state of that disk",
+        ),
+    }
+}
+
 pub(super) struct LocalAccessPoint(pub Arc<Handle>);
 
 #[async_trait]
@@ -200,6 +225,14 @@ impl MessagingAccessPoint for LocalAccessPoint {
             }
         };
         Ok(Arc::new(LocalStore { handle: self.0.clone(), state }))
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis> {
+        self.0.check()?;
+        let folder = self.0.shared.folder.clone();
+        let finding = blocking(move || Ok(diagnose(&folder))).await?;
+        let broker = format!("embedded queue {}", env!("CARGO_PKG_VERSION"));
+        Ok(Diagnosis { broker, findings: vec![finding] })
     }
 
     async fn close(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openmessaging::{Error, Properties, Result};
+use openmessaging::{Error, Properties, Result, Setting};
 
 use super::error::bad_parameter;
 
@@ -14,8 +14,30 @@ const COMPRESSION: &str = "compression";
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 /// The properties of an access point.
-pub(super) const KEYS: [&str; 6] =
-    [SEGMENT_BYTES, RETENTION_MS, RETENTION_BYTES, RETENTION_CHECK_MS, COMPRESSION, MAX_MESSAGE_BYTES];
+pub(super) const SETTINGS: [Setting; 6] = [
+    Setting::new(
+        SEGMENT_BYTES,
+        "67108864",
+        "How large a file of a partition grows before the next one is begun; retention removes whole files. 4 KiB to 1 GiB.",
+    ),
+    Setting::new(
+        RETENTION_MS,
+        "-1",
+        "Messages of queues that do not say may be removed when they are older; `-1` keeps them.",
+    ),
+    Setting::new(RETENTION_BYTES, "-1", "The same by what a partition may hold on disk; `-1` keeps all."),
+    Setting::new(RETENTION_CHECK_MS, "30000", "How often retention looks."),
+    Setting::new(
+        COMPRESSION,
+        "lz4",
+        "`lz4` compresses frames of 1 KiB and more where that gains, `none` never.",
+    ),
+    Setting::new(
+        MAX_MESSAGE_BYTES,
+        "67108864",
+        "Key, headers and body of the largest message taken; up to 256 MiB.",
+    ),
+];
 
 /// The properties of one queue, which win over those of the access point.
 pub(super) const QUEUE_KEYS: [&str; 1] = [SEGMENT_BYTES];
@@ -61,7 +83,7 @@ impl Config {
     /// # Errors
     /// `BadParameter` for an unknown key (naming the nearest known one) or a value that cannot be read.
     pub fn parse(properties: &Properties) -> Result<Self> {
-        known(properties.keys(), &KEYS)?;
+        known(properties.keys(), SETTINGS.map(|setting| setting.name))?;
         let mut config = Self::default();
         for (key, value) in properties {
             match key.as_str() {
@@ -81,11 +103,11 @@ impl Config {
 
 /// The segment size that a queue's own properties ask for.
 pub(super) fn queue_segment_bytes(properties: &Properties) -> Result<Option<u64>> {
-    known(properties.keys(), &QUEUE_KEYS)?;
+    known(properties.keys(), QUEUE_KEYS)?;
     properties.get(SEGMENT_BYTES).map(|value| segment_bytes(value)).transpose()
 }
 
-fn known<'a>(keys: impl Iterator<Item = &'a String>, known: &[&str]) -> Result<()> {
+fn known<'a, const N: usize>(keys: impl Iterator<Item = &'a String>, known: [&str; N]) -> Result<()> {
     for key in keys {
         if !known.contains(&key.as_str()) {
             let near = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));

@@ -38,8 +38,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use openmessaging::{
-    AccessPointUrl, Capabilities, Delivery, Driver, Error, MessagingAccessPoint, Properties, Result,
-    StatusCode,
+    AccessPointUrl, Capabilities, Delivery, Driver, Error, MessagingAccessPoint, Properties, Result, Setting,
+    StatusCode, Terms,
 };
 use percent_encoding::percent_decode_str;
 
@@ -77,6 +77,25 @@ impl Driver for LocalDriver {
 
     fn capabilities(&self) -> Capabilities {
         capabilities(config::DEFAULT_MAX_MESSAGE_BYTES)
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        &config::SETTINGS
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            broker: "the embedded queue",
+            versions: "in the program",
+            default_port: 0,
+            queue: "a folder of files",
+            partition: "a folder in it",
+            region: "none: the URL is a path",
+            namespace: "none: another folder",
+            positions: "in the folder",
+            stores: "in the folder",
+            durable: "synced to the disk",
+        }
     }
 
     async fn connect(

@@ -28,7 +28,7 @@ pub struct PrivateServer {
 impl PrivateServer {
     /// Starts a server with more options (`--gtid-mode=OFF`), which win over the usual ones, and waits until it answers.
     pub fn start(kind: Kind, extra_args: &[&str]) -> PrivateServer {
-        let entry = recorded(kind);
+        let entry = recorded(kind.name());
         let text = |key: &str| entry[key].as_str().map(str::to_string);
         let (Some(template), Some(ca), Some(command)) =
             (text("template"), text("ca"), entry["command"].as_array())
@@ -189,7 +189,7 @@ impl Drop for PrivateServer {
 }
 
 /// `private/PROCESS-NUMBER` beside the state file; the process in the name tells `cargo xtask services` whose it is.
-fn new_folder() -> PathBuf {
+pub(crate) fn new_folder() -> PathBuf {
     let base = state_file().parent().map(|folder| folder.join("private")).unwrap_or_default();
     let folder = base.join(format!("{}-{}", std::process::id(), next_number()));
     std::fs::create_dir_all(&folder)
@@ -204,7 +204,7 @@ fn next_number() -> u32 {
 
 /// A free port below the range from which the system takes the near ends of connections: it must still be free when
 /// the server starts again. Every process begins to look elsewhere.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let ports = 14_000..32_000u32;
     let begin = std::process::id().wrapping_mul(7919).wrapping_add(next_number().wrapping_mul(31));
     let candidates =

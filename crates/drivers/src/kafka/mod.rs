@@ -1,0 +1,1 @@
+//! `oms:kafka://host:port/region:namespace`: Apache Kafka.

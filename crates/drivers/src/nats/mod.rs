@@ -1,0 +1,1 @@
+//! `oms:nats://host:port/region:namespace`: NATS JetStream.

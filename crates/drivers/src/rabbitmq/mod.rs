@@ -1,0 +1,1 @@
+//! `oms:rabbitmq://host:port/region:namespace`: RabbitMQ.

@@ -1,0 +1,1 @@
+//! `oms:redis://host:port/region:namespace`: Redis Streams.

@@ -1,0 +1,1 @@
+//! `oms:rocketmq://host:port/region:namespace`: Apache RocketMQ.

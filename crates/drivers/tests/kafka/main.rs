@@ -1,0 +1,1 @@
+//! The kafka driver: the conformance suites, and what is its own.

@@ -1,0 +1,1 @@
+//! The nats driver: the conformance suites, and what is its own.

@@ -1,0 +1,1 @@
+//! The rabbitmq driver: the conformance suites, and what is its own.

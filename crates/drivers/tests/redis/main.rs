@@ -1,0 +1,1 @@
+//! The redis driver: the conformance suites, and what is its own.

@@ -1,0 +1,1 @@
+//! The rocketmq driver: the conformance suites, and what is its own.

@@ -1,0 +1,77 @@
+//! The suite of brokers that are servers: D31 to D40 of `docs/specs/driver.md`, each against a real broker of the test's own
+//! that is stopped, killed, frozen, filled and cut off. In a driver's tests:
+//!
+//! ```text
+//! testkit::server_suite!(MyFixture::private().await);
+//! ```
+
+use async_trait::async_trait;
+use openmessaging::{AccessPointUrl, Properties, StatusCode};
+
+use crate::driver::DriverFixture;
+use crate::proxy::Proxy;
+
+/// How a broker is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM, and waited for.
+    Stop,
+    /// SIGKILL.
+    Kill,
+}
+
+/// A way to connect that must work (D37), or must fail with a status.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Names the case in a failure.
+    pub name: String,
+    pub url: AccessPointUrl,
+    pub properties: Properties,
+    /// `None`: everything works. Otherwise what `connect`, or else the first call that needs a right (creating a queue,
+    /// sending, reading), fails with.
+    pub fails: Option<StatusCode>,
+}
+
+/// A message as the broker's own client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    pub key: Option<Vec<u8>>,
+    pub body: Vec<u8>,
+}
+
+/// A real broker of the test's own: `url` and `properties` are of it, and `crash` is `end` and `start`.
+#[async_trait]
+pub trait ServerFixture: DriverFixture {
+    /// Ends the broker.
+    async fn end(&mut self, how: End);
+
+    /// Starts it again on the same data, at the same address; returns when it answers.
+    async fn start(&mut self);
+
+    /// Stops it in its tracks: connections stay, nothing is answered.
+    async fn freeze(&mut self);
+
+    async fn thaw(&mut self);
+
+    /// A proxy in front of it, and the URL that goes through it, also for addresses that the broker tells its clients.
+    /// Called at most once, before the first connection.
+    async fn proxied(&mut self) -> (AccessPointUrl, Proxy);
+
+    /// The URL of the broker in this region and namespace.
+    fn url_in(&self, region: &str, namespace: &str) -> AccessPointUrl;
+
+    /// Makes the broker refuse writes for want of room, or takes away the queue's, by what an operator would do or has
+    /// set (a limit of memory, of disk, of a queue): from when this returns, a send of 1 MiB is refused within 30 s.
+    async fn fill(&mut self, queue: &str);
+
+    async fn make_room(&mut self, queue: &str);
+
+    /// Writes with the broker's own client or tool, not with anything of this project.
+    async fn write_foreign(&self, queue: &str, messages: &[Foreign]);
+
+    /// Reads so many messages from the oldest on, with the broker's own client or tool.
+    async fn read_foreign(&self, queue: &str, count: usize) -> Vec<Foreign>;
+
+    /// TLS, and each way to authenticate; wrong ones too.
+    async fn accesses(&mut self) -> Vec<Access>;
+}

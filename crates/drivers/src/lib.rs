@@ -25,8 +25,9 @@ pub mod rabbitmq;
 pub mod redis;
 #[cfg(feature = "rocketmq")]
 pub mod rocketmq;
+mod store;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openmessaging::DriverRegistry;
 
@@ -35,4 +36,9 @@ pub fn registry() -> DriverRegistry {
     let mut registry = DriverRegistry::new();
     registry.register(Arc::new(local::LocalDriver));
     registry
+}
+
+/// The lock, also after a thread panicked with it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,9 +22,4 @@ pub(crate) mod runtime;
 pub(crate) mod settings;
 pub(crate) mod tls;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// The lock, also after a thread panicked with it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use crate::lock;

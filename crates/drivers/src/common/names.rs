@@ -16,17 +16,7 @@ pub(crate) fn check_queue(name: &str) -> Result<()> {
         .with_remedy(format!("use 1 to {MAX} letters, digits, \".\", \"_\" and \"-\"")))
 }
 
-/// # Errors
-/// `BadParameter`: not 1 to 200 letters, digits, `_` and `-`.
-pub(crate) fn check_store(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    if (1..=MAX).contains(&name.len()) && name.chars().all(allowed) {
-        return Ok(());
-    }
-    let shown: String = name.chars().take(60).collect();
-    Err(Error::new(StatusCode::BadParameter, format!("\"{shown}\" cannot be the name of a key/value store"))
-        .with_remedy(format!("use 1 to {MAX} letters, digits, \"-\" and \"_\"")))
-}
+pub(crate) use crate::store::table::check_name as check_store;
 
 /// A prefix made of region and namespace, for brokers that have nothing better: `region.namespace.`; empty where both
 /// are `default` or empty, so that queues keep their plain names.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use openmessaging::{Error, PartitionDescription, QueuePartition, Result, StatusCode};
 use tokio::sync::Notify;
@@ -10,10 +10,7 @@ use tokio::sync::Notify;
 use super::error;
 use super::segment::{self, Checkpoint, FILE_HEADER, Window};
 
-/// Locks without minding that another holder panicked: what is guarded here is never left half changed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(super) use crate::lock;
 
 /// One file of a partition.
 #[derive(Debug, Clone, Copy)]

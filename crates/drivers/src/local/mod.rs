@@ -29,7 +29,6 @@ mod reader;
 mod segment;
 #[cfg(test)]
 mod tests;
-mod watch;
 mod writer;
 
 use std::path::PathBuf;

@@ -1,17 +1,46 @@
 //! Watching a key/value store: first what is there, then each change as it is committed. Changes go to all watchers
 //! through one bounded channel; a watcher that falls behind reads the newest values from the store instead.
+//! Whatever keeps its values in a table can be watched: see [`Watched`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use openmessaging::{Change, Error, KeyValue, Page, Result, StatusCode};
+use futures::StreamExt;
+use openmessaging::{Change, Changes, Error, KeyValue, Page, Result, StatusCode};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
-use super::access_point::Handle;
-use super::key_value::StoreState;
-use super::log::lock;
-use super::meta;
+use super::table::Newer;
+use crate::lock;
+
+/// A store that can be watched. What its [`Feed`] is told must be in the table already, and `last_version` must be at
+/// least the version of everything that was told.
+pub(crate) trait Watched: Send + Sync + 'static {
+    fn feed(&self) -> &Feed;
+
+    /// Cancelled when the store is closed.
+    fn closed(&self) -> &CancellationToken;
+
+    /// The version of the last write that is in the table.
+    fn last_version(&self) -> Result<u64>;
+
+    fn get(&self, key: &str) -> Result<Option<KeyValue>>;
+
+    fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page>;
+
+    fn newer(&self, prefix: &str, after: Option<&str>, version: u64, limit: usize) -> Result<Newer>;
+}
+
+/// Watches the keys with that prefix.
+pub(crate) fn watch<S: Watched>(store: Arc<S>, prefix: &str) -> Result<Changes> {
+    let watcher = Watcher::new(store, prefix)?;
+    let step = |mut watcher: Watcher<S>| async move {
+        let change: Option<Result<Change>> = watcher.next().await;
+        change.map(|change| (change, watcher))
+    };
+    Ok(futures::stream::unfold(watcher, step).boxed())
+}
 
 /// So many changes a watcher may be behind before it reads from the store.
 const CHANNEL: usize = 1024;
@@ -26,16 +55,18 @@ const DELETIONS: usize = 65_536;
 const PAGE: usize = 128;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Inline(Arc<[u8]>),
     /// Too large to keep: it is in the store, unless it was overwritten.
     Stored,
     Deleted,
+    /// Not a change: watchers may have missed some, and must begin anew.
+    Restart,
 }
 
 /// A committed change.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
+pub(crate) struct Event {
     pub key: String,
     pub version: u64,
     pub value: Value,
@@ -49,10 +80,16 @@ impl Event {
     pub fn deletion(key: String, version: u64) -> Self {
         Self { key, version, value: Value::Deleted }
     }
+
+    /// Ends every watch with an error that says to begin anew.
+    #[cfg(feature = "queue-store")]
+    pub fn restart(version: u64) -> Self {
+        Self { key: String::new(), version, value: Value::Restart }
+    }
 }
 
 /// Where a store's changes go, in the order of their commits.
-pub(super) struct Feed {
+pub(crate) struct Feed {
     changes: broadcast::Sender<Arc<Event>>,
     deletions: Mutex<Deletions>,
 }
@@ -97,9 +134,8 @@ impl Feed {
 }
 
 /// One watch.
-pub(super) struct Watcher {
-    handle: Arc<Handle>,
-    store: Arc<StoreState>,
+struct Watcher<S> {
+    store: Arc<S>,
     prefix: String,
     events: broadcast::Receiver<Arc<Event>>,
     phase: Phase,
@@ -119,13 +155,12 @@ enum Phase {
     Ended,
 }
 
-impl Watcher {
-    pub fn new(handle: Arc<Handle>, store: Arc<StoreState>, prefix: &str) -> Result<Self> {
+impl<S: Watched> Watcher<S> {
+    fn new(store: Arc<S>, prefix: &str) -> Result<Self> {
         // What is committed from here on is in the channel; what was before is in the store.
-        let events = store.feed.changes.subscribe();
-        let seen = handle.shared.meta.read(meta::last_version)?;
+        let events = store.feed().changes.subscribe();
+        let seen = store.last_version()?;
         Ok(Self {
-            handle,
             store,
             prefix: prefix.to_owned(),
             events,
@@ -137,9 +172,9 @@ impl Watcher {
     }
 
     /// The next change; `None` when the store is closed. After an error the watch has ended.
-    pub async fn next(&mut self) -> Option<Result<Change>> {
+    async fn next(&mut self) -> Option<Result<Change>> {
         loop {
-            if self.handle.closed.is_cancelled() {
+            if self.store.closed().is_cancelled() {
                 return None;
             }
             if let Some(change) = self.ready.pop_front() {
@@ -163,7 +198,7 @@ impl Watcher {
                     Some((version, key, false)) => self.fetch(&key, version),
                 },
                 Phase::Live => {
-                    let closed = self.handle.closed.clone();
+                    let closed = self.store.closed().clone();
                     let event = tokio::select! {
                         event = self.events.recv() => event,
                         () = closed.cancelled() => return None,
@@ -177,15 +212,13 @@ impl Watcher {
             };
             if let Err(error) = step {
                 self.phase = Phase::Ended;
-                return (!self.handle.closed.is_cancelled()).then_some(Err(error));
+                return (!self.store.closed().is_cancelled()).then_some(Err(error));
             }
         }
     }
 
     fn scan(&mut self, after: Option<&str>) -> Result<()> {
-        let meta = &self.handle.shared.meta;
-        let Page { entries, next } =
-            meta.read(|reading| self.store.list(reading, &self.prefix, after, PAGE))?;
+        let Page { entries, next } = self.store.list(&self.prefix, after, PAGE)?;
         for entry in entries {
             if entry.version > self.seen {
                 self.ahead.insert(entry.key.clone(), entry.version);
@@ -204,6 +237,9 @@ impl Watcher {
 
     fn take(&mut self, event: &Event) -> Result<()> {
         let Event { key, version, value } = event;
+        if *value == Value::Restart {
+            return Err(too_slow(&self.prefix));
+        }
         if *version <= self.seen {
             return Ok(());
         }
@@ -228,12 +264,13 @@ impl Watcher {
                 Ok(())
             }
             Value::Stored => self.fetch(key, *version),
+            Value::Restart => Ok(()),
         }
     }
 
     /// Takes a value from the store, unless it was overwritten: a newer event will come then.
     fn fetch(&mut self, key: &str, version: u64) -> Result<()> {
-        let found = self.handle.shared.meta.read(|reading| self.store.get(reading, key))?;
+        let found = self.store.get(key)?;
         self.ready.extend(found.filter(|found| found.version == version).map(Change::Put));
         Ok(())
     }
@@ -241,11 +278,10 @@ impl Watcher {
     /// Drops the channel's content and gathers what changed since from the store.
     async fn fall_back(&mut self) -> Result<()> {
         const KEYS: usize = 4096;
-        let meta = &self.handle.shared.meta;
         let (until, mut missed): (u64, Vec<(u64, String, bool)>) = {
             // Nothing is told meanwhile: what is told later comes through the channel.
-            let deletions = lock(&self.store.feed.deletions);
-            self.events = self.store.feed.changes.subscribe();
+            let deletions = lock(&self.store.feed().deletions);
+            self.events = self.store.feed().changes.subscribe();
             if deletions.forgotten > self.seen {
                 return Err(too_slow(&self.prefix));
             }
@@ -255,8 +291,7 @@ impl Watcher {
         };
         let mut after: Option<String> = None;
         loop {
-            let (found, next) = meta
-                .read(|reading| self.store.newer(reading, &self.prefix, after.as_deref(), self.seen, KEYS))?;
+            let (found, next) = self.store.newer(&self.prefix, after.as_deref(), self.seen, KEYS)?;
             missed.extend(found.into_iter().map(|(version, key)| (version, key, false)));
             match next {
                 Some(last) => after = Some(last),
@@ -274,6 +309,6 @@ impl Watcher {
 }
 
 fn too_slow(prefix: &str) -> Error {
-    let message = format!("the watch of \"{prefix}\" fell more than {DELETIONS} deletions behind");
+    let message = format!("the watch of \"{prefix}\" fell too far behind");
     Error::new(StatusCode::Unavailable, message).with_remedy("watch again from the start")
 }

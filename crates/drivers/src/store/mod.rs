@@ -1,0 +1,7 @@
+//! Key/value stores that keep their values in a table of a `redb` file: the embedded driver's, and the one over an
+//! ordered queue, which any driver can use.
+
+#[cfg(feature = "queue-store")]
+pub(crate) mod queue;
+pub(crate) mod table;
+pub(crate) mod watch;

@@ -5,6 +5,7 @@
 pub mod apt;
 mod command;
 pub mod files;
+mod kafka;
 pub mod mariadb;
 mod mysql;
 mod mysql_family;
@@ -22,7 +23,7 @@ use crate::Result;
 
 /// Every service there is, in the order in which they are started and printed.
 pub fn all() -> Vec<Box<dyn Service>> {
-    vec![Box::new(mariadb::TESTS), Box::new(mysql::MySql), Box::new(mariadb::BENCH)]
+    vec![Box::new(mariadb::TESTS), Box::new(mysql::MySql), Box::new(kafka::Kafka), Box::new(mariadb::BENCH)]
 }
 
 /// How one server is had. What is common to all (state, waiting, stopping, ports) is in `command`.

@@ -11,6 +11,7 @@ mod mysql;
 mod mysql_family;
 mod private;
 pub mod process;
+mod redis;
 mod state;
 mod tls;
 
@@ -23,7 +24,13 @@ use crate::Result;
 
 /// Every service there is, in the order in which they are started and printed.
 pub fn all() -> Vec<Box<dyn Service>> {
-    vec![Box::new(mariadb::TESTS), Box::new(mysql::MySql), Box::new(kafka::Kafka), Box::new(mariadb::BENCH)]
+    vec![
+        Box::new(mariadb::TESTS),
+        Box::new(mysql::MySql),
+        Box::new(kafka::Kafka),
+        Box::new(redis::Redis),
+        Box::new(mariadb::BENCH),
+    ]
 }
 
 /// How one server is had. What is common to all (state, waiting, stopping, ports) is in `command`.

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod driver;
 pub mod faults;
 pub mod ledger;
+pub mod log_lines;
 pub mod memory;
 pub mod proxy;
 pub mod server;

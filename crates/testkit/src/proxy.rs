@@ -36,6 +36,7 @@ struct Shared {
     /// The largest piece, and so how little passes in each `delay`.
     piece: AtomicU64,
     connections: AtomicU64,
+    down: AtomicU64,
 }
 
 impl Proxy {
@@ -51,6 +52,7 @@ impl Proxy {
             delay: AtomicU64::new(0),
             piece: AtomicU64::new(64 * 1024),
             connections: AtomicU64::new(0),
+            down: AtomicU64::new(0),
         });
         let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a port for the proxy");
         listener.set_nonblocking(true).expect("a listener that does not block");
@@ -86,6 +88,11 @@ impl Proxy {
     /// How many connections were made through it so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes went from the broker to its clients so far.
+    pub fn bytes_down(&self) -> u64 {
+        self.shared.down.load(Ordering::Relaxed)
     }
 
     /// Cuts every connection now. New ones go through.
@@ -158,6 +165,9 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared, 
         }
         if !up && shared.swallow.load(Ordering::SeqCst) {
             continue;
+        }
+        if !up {
+            shared.down.fetch_add(count as u64, Ordering::Relaxed);
         }
         let mut allowed = count;
         if up && shared.budget.load(Ordering::SeqCst) != NEVER {

@@ -20,7 +20,7 @@ pub fn unique(name: &str) -> String {
 }
 
 /// An access point, and what it can do.
-pub(super) struct Point {
+pub(crate) struct Point {
     pub point: Arc<dyn MessagingAccessPoint>,
     pub can: Capabilities,
     pub patience: Duration,
@@ -28,7 +28,7 @@ pub(super) struct Point {
 
 /// A message, owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Got {
+pub(crate) struct Got {
     pub partition: u32,
     pub offset: u64,
     pub timestamp: i64,
@@ -44,7 +44,7 @@ impl Got {
     }
 }
 
-pub(super) async fn open<F: DriverFixture>(fixture: &F) -> Point {
+pub(crate) async fn open<F: DriverFixture>(fixture: &F) -> Point {
     match fixture.open().await {
         Ok(point) => Point { can: point.capabilities(), point, patience: fixture.patience() },
         Err(error) => panic!("the broker cannot be opened: {error}"),
@@ -173,11 +173,11 @@ impl Point {
     }
 }
 
-pub(super) async fn poll(consumer: &mut dyn PullConsumer, wait: Duration) -> Option<ConsumedBatch> {
+pub(crate) async fn poll(consumer: &mut dyn PullConsumer, wait: Duration) -> Option<ConsumedBatch> {
     consumer.poll(1024 * 1024, wait).await.expect("polled")
 }
 
-pub(super) fn owned(batch: &ConsumedBatch) -> Vec<Got> {
+pub(crate) fn owned(batch: &ConsumedBatch) -> Vec<Got> {
     assert_eq!(batch.messages.len(), batch.offsets.len(), "one offset for each message");
     assert!(!batch.messages.is_empty(), "a batch without messages was returned");
     let message = |(message, offset): (openmessaging::Message<'_>, &u64)| {
@@ -198,7 +198,7 @@ pub(super) fn owned(batch: &ConsumedBatch) -> Vec<Got> {
     batch.messages.iter().zip(&batch.offsets).map(message).collect()
 }
 
-pub(super) fn texts_batch<T: AsRef<str>>(
+pub(crate) fn texts_batch<T: AsRef<str>>(
     queue: &Arc<str>,
     partition: Option<u32>,
     texts: &[T],
@@ -210,7 +210,7 @@ pub(super) fn texts_batch<T: AsRef<str>>(
     batch
 }
 
-pub(super) fn all_acknowledged(report: &SendReport) {
+pub(crate) fn all_acknowledged(report: &SendReport) {
     if let Some(error) = &report.error {
         panic!("a send failed: {error}");
     }
@@ -218,22 +218,22 @@ pub(super) fn all_acknowledged(report: &SendReport) {
 }
 
 /// The batch failed like this, with so many acknowledged from its front.
-pub(super) fn assert_failed(report: &SendReport, prefix: usize, status: StatusCode) {
+pub(crate) fn assert_failed(report: &SendReport, prefix: usize, status: StatusCode) {
     let Some(error) = &report.error else { panic!("a send that must fail with {status:?} did not") };
     assert_eq!(error.status, status, "{error}");
     assert_eq!(report.acknowledged, Acknowledged::Prefix(prefix), "{error}");
 }
 
-pub(super) fn texts(got: &[Got]) -> Vec<String> {
+pub(crate) fn texts(got: &[Got]) -> Vec<String> {
     got.iter().map(Got::text).collect()
 }
 
-pub(super) fn numbered(count: usize) -> Vec<String> {
+pub(crate) fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("m{number:06}")).collect()
 }
 
 /// The call failed with that status.
-pub(super) fn refused<T>(result: openmessaging::Result<T>, status: StatusCode, what: &str) {
+pub(crate) fn refused<T>(result: openmessaging::Result<T>, status: StatusCode, what: &str) {
     match result {
         Ok(_) => panic!("{what} must fail with {status:?}"),
         Err(error) => assert_eq!(error.status, status, "{what}: {error}"),

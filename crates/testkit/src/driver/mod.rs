@@ -14,7 +14,7 @@ mod access;
 mod consuming;
 mod faults;
 mod key_values;
-mod kit;
+pub(crate) mod kit;
 mod positions;
 mod producing;
 mod pushing;

@@ -5,11 +5,24 @@
 //! testkit::server_suite!(MyFixture::private().await);
 //! ```
 
+mod access;
+mod load;
+mod outages;
+
 use async_trait::async_trait;
 use openmessaging::{AccessPointUrl, Properties, StatusCode};
 
 use crate::driver::DriverFixture;
 use crate::proxy::Proxy;
+
+pub use access::{
+    d31_others_read_and_write, d37_accesses_work_or_say_why_not, d39_namespaces_do_not_meet,
+    d40_diagnosis_names_what_to_change,
+};
+pub use outages::{
+    d32_work_goes_on_after_a_restart, d33_cut_connections_lose_nothing, d34_slow_brokers_cost_no_memory,
+    d35_a_full_broker_is_waited_for, d36_a_deleted_queue_is_told, d38_every_call_ends,
+};
 
 /// How a broker is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +79,44 @@ pub trait ServerFixture: DriverFixture {
 
     async fn make_room(&mut self, queue: &str);
 
-    /// Writes with the broker's own client or tool, not with anything of this project.
+    /// Writes with the broker's own client or tool, not with anything of this project, to a queue that it makes where it is
+    /// not there.
     async fn write_foreign(&self, queue: &str, messages: &[Foreign]);
+
+    /// Whether messages have keys at this broker, for its own clients too.
+    fn foreign_keys(&self) -> bool {
+        true
+    }
 
     /// Reads so many messages from the oldest on, with the broker's own client or tool.
     async fn read_foreign(&self, queue: &str, count: usize) -> Vec<Foreign>;
 
     /// TLS, and each way to authenticate; wrong ones too.
     async fn accesses(&mut self) -> Vec<Access>;
+}
+
+/// One test of each clause of brokers that are servers, with the fixture that the expression (which may await) makes.
+#[macro_export]
+macro_rules! server_suite {
+    ($fixture:expr) => {
+        $crate::server_suite!(@each $fixture;
+            d31_others_read_and_write
+            d32_work_goes_on_after_a_restart
+            d33_cut_connections_lose_nothing
+            d34_slow_brokers_cost_no_memory
+            d35_a_full_broker_is_waited_for
+            d36_a_deleted_queue_is_told
+            d37_accesses_work_or_say_why_not
+            d38_every_call_ends
+            d39_namespaces_do_not_meet
+            d40_diagnosis_names_what_to_change);
+    };
+    (@each $fixture:expr; $($clause:ident)*) => {
+        $(
+            #[test]
+            fn $clause() {
+                $crate::block_on(async { $crate::server::$clause(&mut $fixture).await });
+            }
+        )*
+    };
 }

@@ -11,6 +11,7 @@ mod mysql;
 mod mysql_family;
 mod private;
 pub mod process;
+mod rabbitmq;
 mod redis;
 mod state;
 mod tls;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Box<dyn Service>> {
         Box::new(mysql::MySql),
         Box::new(kafka::Kafka),
         Box::new(redis::Redis),
+        Box::new(rabbitmq::RabbitMq),
         Box::new(mariadb::BENCH),
     ]
 }

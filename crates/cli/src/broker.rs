@@ -21,6 +21,27 @@ pub struct BrokerArguments {
     /// Straight at the broker, without a worker: oms:local:///FOLDER, oms:<driver>://HOST:PORT/REGION
     #[arg(long, value_name = "URL", conflicts_with = "worker")]
     pub driver_url: Option<String>,
+    /// A property of the driver, as often as needed: password='${env:PASSWORD}', tls.ca.file=/etc/ca.pem
+    #[arg(long = "driver-property", value_name = "KEY=VALUE", requires = "driver_url")]
+    pub driver_properties: Vec<String>,
+}
+
+/// Opens a broker without a worker.
+///
+/// # Errors
+/// A URL or a property that cannot be read, a secret that is not there, and whatever the driver says.
+pub async fn connect(url: &str, properties: &[String]) -> Result<Arc<dyn MessagingAccessPoint>> {
+    let url: AccessPointUrl = url.parse()?;
+    let mut given = Properties::new();
+    for property in properties {
+        let Some((key, value)) = property.split_once('=') else {
+            // What stands there may be a secret.
+            return Err(Failure::usage("driver.property", "a --driver-property is not KEY=VALUE")
+                .with_remedy("write --driver-property tls.ca.file=/etc/ca.pem"));
+        };
+        given.insert(key.trim().to_owned(), connect_runtime::config::secrets::resolve(value)?);
+    }
+    Ok(plugins::drivers().connect(&url, &given).await?)
 }
 
 /// Names the worker where no flag does.
@@ -64,8 +85,7 @@ impl Broker {
             let url = arguments.worker.clone().or(variable);
             return Ok(Self::Worker(Worker::new(url.as_deref().unwrap_or(DEFAULT_WORKER))?));
         };
-        let url: AccessPointUrl = url.parse()?;
-        Ok(Self::Driver(plugins::drivers().connect(&url, &Properties::new()).await?))
+        Ok(Self::Driver(connect(url, &arguments.driver_properties).await?))
     }
 
     /// The names of the queues, in order; those of worker groups' own queues are left out.

@@ -47,6 +47,9 @@ enum Command {
     /// List, describe, create and delete queues
     #[command(after_help = c::queues::EXAMPLES)]
     Queues(c::queues::Arguments),
+    /// Look at a broker: is it reached, may we use it, which of its settings lose messages
+    #[command(after_help = c::doctor::EXAMPLES)]
+    Doctor(c::doctor::Arguments),
     /// List connectors, converters and drivers, and the keys of each
     #[command(after_help = c::plugins::EXAMPLES)]
     Plugins(c::plugins::Arguments),
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<()> {
         Command::Worker(arguments) => wait_for(c::worker::run(arguments)),
         Command::Tap(arguments) => wait_for(c::tap::run(arguments)),
         Command::Queues(arguments) => wait_for(c::queues::run(arguments)),
+        Command::Doctor(arguments) => wait_for(c::doctor::run(arguments)),
         Command::Validate(arguments) => wait_for(c::validate::run(arguments)),
     }
 }

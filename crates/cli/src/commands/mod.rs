@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod doctor;
 pub mod plugins;
 pub mod queues;
 pub mod quickstart;

@@ -1,6 +1,8 @@
 //! `omsconnect reference`, which prints the pages of `docs/reference` that are made from the code. Hidden: it is for
 //! whoever changes the code, and a test holds the pages to it.
 
+mod drivers;
+
 use std::fmt::Write;
 
 use clap::{Args, CommandFactory, ValueEnum};
@@ -20,6 +22,7 @@ enum Page {
     WorkerConfig,
     Cli,
     Connectors,
+    Drivers,
 }
 
 pub fn run(arguments: Arguments) -> Result<()> {
@@ -27,6 +30,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Page::WorkerConfig => settings::markdown(),
         Page::Cli => cli(),
         Page::Connectors => connectors(),
+        Page::Drivers => drivers::page(),
     };
     output::write(page.as_bytes())
 }

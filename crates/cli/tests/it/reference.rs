@@ -5,7 +5,7 @@ use crate::common::Home;
 #[test]
 fn the_pages_are_in_step() {
     let home = Home::new();
-    for page in ["worker-config", "cli", "connectors"] {
+    for page in ["worker-config", "cli", "connectors", "drivers"] {
         let made = home.run(&["reference", page]).ok();
         let path = format!("{}/../../docs/reference/{page}.md", env!("CARGO_MANIFEST_DIR"));
         let kept = std::fs::read_to_string(&path).unwrap_or_default();

@@ -15,6 +15,8 @@ pub const VALUE_CONVERTER: &str = "value.converter";
 /// The original runtime's name of [`VALUE_CONVERTER`].
 pub const VALUE_CONVERTER_ORIGINAL: &str = "source-record-converter";
 pub const DRIVER_URL: &str = "oms-driver-url";
+/// What begins with this is a property of the driver of [`DRIVER_URL`].
+pub const DRIVER_PREFIX: &str = "driver.";
 pub const FLUSH_INTERVAL: &str = "offset.flush.interval.ms";
 pub const BATCH_BYTES: &str = "batch.max.bytes";
 pub const IN_FLIGHT_BYTES: &str = "in.flight.max.bytes";
@@ -90,6 +92,7 @@ pub fn framework(kind: ConnectorKind) -> ConfigDef {
                 .group(DELIVERY)
                 .display_name("Batch size"),
         )
+        .prefix(DRIVER_PREFIX)
         .prefix("key.converter.")
         .prefix("value.converter.")
         .prefix("source-record-converter.");

@@ -4,6 +4,7 @@ pub mod keys;
 pub mod secrets;
 pub mod validate;
 
+use openmessaging::{DriverRegistry, Properties};
 use openmessaging_connector::{Config, Registry};
 
 /// The plugin class that a connector configuration names.
@@ -12,8 +13,8 @@ pub fn class_of(config: &Config) -> Option<&str> {
 }
 
 /// A copy of a connector's configuration with secrets masked (invariant 6): values of keys that the connector, the
-/// framework or a converter declares as passwords, and the password in a driver URL. References stay as they are.
-pub fn masked(registry: &Registry, config: &Config) -> Config {
+/// framework, a converter or a driver declares as secret, and the password in a driver URL. References stay as they are.
+pub fn masked(registry: &Registry, drivers: &DriverRegistry, config: &Config) -> Config {
     let plugin = class_of(config).and_then(|class| registry.connector(class).ok());
     let mut shown = match &plugin {
         Some(plugin) => (plugin.config_def)().mask(config),
@@ -23,6 +24,13 @@ pub fn masked(registry: &Registry, config: &Config) -> Config {
             .map(|(k, v)| (k.clone(), if keys::is_framework(k) { v } else { MASK }.to_owned()))
             .collect(),
     };
+    for (key, value) in &mut shown {
+        let secret =
+            key.strip_prefix(keys::DRIVER_PREFIX).is_some_and(|name| is_secret_of_driver(drivers, name));
+        if secret && !value.starts_with("${") {
+            *value = MASK.to_owned();
+        }
+    }
     if let Some(url) = shown.get_mut(keys::DRIVER_URL) {
         *url = match url.parse::<openmessaging::AccessPointUrl>() {
             Ok(parsed) => parsed.redacted(),
@@ -31,6 +39,19 @@ pub fn masked(registry: &Registry, config: &Config) -> Config {
         };
     }
     shown
+}
+
+fn is_secret_of_driver(drivers: &DriverRegistry, name: &str) -> bool {
+    let settings = drivers.drivers().iter().flat_map(|driver| driver.settings());
+    settings.into_iter().any(|setting| setting.name == name && setting.secret)
+}
+
+/// The properties that a connector's configuration has for its driver.
+pub fn driver_properties(config: &Config) -> Properties {
+    let named = |(key, value): (&String, &String)| {
+        Some((key.strip_prefix(keys::DRIVER_PREFIX)?.to_owned(), value.clone()))
+    };
+    config.iter().filter_map(named).collect()
 }
 
 /// The configuration to store when a user sends one back that was shown to them: a masked value keeps what is stored.

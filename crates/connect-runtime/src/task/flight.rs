@@ -1,7 +1,7 @@
 //! Batches on their way to the broker: sent in order, acknowledged in order, sent again in order.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openmessaging::{MessageBatch, Producer, SendFuture, SendReport, StatusCode};
 use openmessaging_connector::{Position, Result, SourcePartition};
@@ -11,7 +11,7 @@ use super::marks::Marks;
 use super::queues::{Queues, broker_error};
 
 /// The longest wait before a batch is sent again.
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// How many emptied batches are kept for reuse.
 const SPARE: usize = 4;
 
@@ -40,6 +40,8 @@ pub struct Flight {
     durable: HashMap<SourcePartition, Position>,
     acknowledged: usize,
     backoff: Duration,
+    /// When sending began to fail, and how often it did since.
+    failing: Option<(Instant, u32)>,
 }
 
 impl Flight {
@@ -53,6 +55,7 @@ impl Flight {
             durable: HashMap::new(),
             acknowledged: 0,
             backoff: Duration::from_millis(100),
+            failing: None,
         }
     }
 
@@ -140,6 +143,10 @@ impl Flight {
             self.settle_front();
             self.recycle(report.batch);
             self.backoff = Duration::from_millis(100);
+            if let Some((since, times)) = self.failing.take() {
+                let milliseconds = since.elapsed().as_millis() as u64;
+                tracing::info!(times, milliseconds, "sending works again");
+            }
             return Ok(());
         };
         let again = self.gather(report.batch, report.acknowledged.prefix()).await?;
@@ -150,7 +157,14 @@ impl Flight {
         if gone {
             self.queues.forget();
         }
-        tracing::warn!(%error, batches = again.len(), "sending again from the first record that is not acknowledged");
+        match &mut self.failing {
+            // One line for an outage, however long it is.
+            Some((_, times)) => *times += 1,
+            None => {
+                self.failing = Some((Instant::now(), 1));
+                tracing::warn!(%error, batches = again.len(), "sending again, from the first record that is not acknowledged, until it works");
+            }
+        }
         tokio::time::sleep(self.backoff).await;
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
         self.send_again(again).await

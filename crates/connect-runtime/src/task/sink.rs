@@ -56,6 +56,7 @@ pub async fn attempt(spec: &TaskSpec, scrubber: &mut Scrubber, backoff: &mut Dur
     let first = if settings.str(keys::START) == "end" { StartAt::End } else { StartAt::Begin };
     let mut drain = Drain {
         spec,
+        has_offsets: access_point.capabilities().offsets,
         access_point,
         consumer,
         key,
@@ -98,6 +99,8 @@ struct Drain<'a> {
     store: SinkPositions,
     report: Arc<TaskReport>,
     queues: Vec<String>,
+    /// Positions are ours to keep; otherwise the broker keeps what was not committed.
+    has_offsets: bool,
     /// Where a queue partition without position is read from.
     first: StartAt,
     batch_bytes: usize,
@@ -204,8 +207,11 @@ impl Drain<'_> {
         if !new.is_empty() {
             limited("open", limit, task.open(&new)).await?;
         }
-        let start = |partition: &QueuePartition| {
-            self.stored.get(partition).map_or(self.first, |at| StartAt::Offset(*at))
+        // A queue without offsets knows itself what was not taken yet.
+        let start = |partition: &QueuePartition| match self.stored.get(partition) {
+            _ if !self.has_offsets => StartAt::Committed,
+            Some(at) => StartAt::Offset(*at),
+            None => self.first,
         };
         let places: Vec<_> = mine.iter().map(|partition| (partition.clone(), start(partition))).collect();
         self.consumer.assign(&places).await.map_err(broker_error)?;
@@ -251,8 +257,12 @@ impl Drain<'_> {
         }
         limited("a flush", self.spec.call_timeout, task.flush()).await?;
         let positions: Vec<_> = self.put.drain().collect();
-        self.store.commit(&positions).await.map_err(fenced)?;
-        self.stored.extend(positions);
+        if self.has_offsets {
+            self.store.commit(&positions).await.map_err(fenced)?;
+            self.stored.extend(positions);
+        } else {
+            self.consumer.commit(&positions).await.map_err(broker_error)?;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openmessaging::{KeyValueStore, MessagingAccessPoint};
+use openmessaging::{KeyValueStore, MessagingAccessPoint, Properties};
 use openmessaging_connector::{Config, Converter, Error, PluginInfo, Registry, Result};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use super::queues::broker_error;
 use super::report::TaskReports;
 use super::{sink, source};
 use crate::cluster::{ConnectorKind, RunState, Status, TargetState, TaskId, Work};
-use crate::config::keys;
+use crate::config::{driver_properties, keys};
 use crate::config::secrets::Scrubber;
 
 /// Everything a task runs with.
@@ -46,8 +46,9 @@ pub struct TaskSpec {
 /// Opens access points, one for each URL.
 #[async_trait]
 pub trait AccessPoints: Send + Sync {
-    /// The worker's own where `url` is `None`.
-    async fn open(&self, url: Option<&str>) -> openmessaging::Result<Arc<dyn MessagingAccessPoint>>;
+    /// The worker's own where `url` is `None`. `properties` are the connector's for the driver; the worker's count where
+    /// the connector does not say and uses the same driver.
+    async fn open(&self, url: Option<&str>, properties: Properties) -> openmessaging::Result<Arc<dyn MessagingAccessPoint>>;
 }
 
 /// A task has come to another state.
@@ -68,7 +69,7 @@ impl TaskSpec {
     /// The access point that the configuration names, or the worker's own.
     pub async fn access_point(&self, config: &Config) -> Result<Arc<dyn MessagingAccessPoint>> {
         let url = config.get(keys::DRIVER_URL).map(String::as_str);
-        self.access_points.open(url).await.map_err(broker_error)
+        self.access_points.open(url, driver_properties(config)).await.map_err(broker_error)
     }
 
     /// The converter for a framework key.

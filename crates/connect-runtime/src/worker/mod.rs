@@ -14,7 +14,7 @@ pub use api::{
     Allocated, ConnectorInfo, ConnectorStatus, Put, PutMode, TaskInfo, TaskStatus, ValidatedKey, Validation,
     WorkStatus, WorkerInfo,
 };
-use openmessaging::{AccessPointUrl, KeyValueStore, MessagingAccessPoint};
+use openmessaging::{AccessPointUrl, KeyValueStore, MessagingAccessPoint, Properties};
 use openmessaging_connector::Registry;
 pub use options::WorkerOptions;
 pub use requests::validate_config;
@@ -35,7 +35,7 @@ struct Inner {
     options: WorkerOptions,
     access_point: Arc<dyn MessagingAccessPoint>,
     /// Other access points that connectors name, by URL.
-    others: tokio::sync::Mutex<HashMap<String, Arc<dyn MessagingAccessPoint>>>,
+    others: tokio::sync::Mutex<HashMap<(AccessPointUrl, Properties), Arc<dyn MessagingAccessPoint>>>,
     store: Arc<dyn KeyValueStore>,
     log: Arc<ControlLog>,
     state: watch::Receiver<Arc<State>>,
@@ -54,6 +54,12 @@ impl Worker {
     /// The access point cannot be opened (`Unavailable`, `Invalid`), or the log is from a newer release.
     pub async fn start(options: WorkerOptions) -> Result<Self, ApiError> {
         let access_point = options.drivers.connect(&options.driver_url, &options.driver_properties).await?;
+        if !access_point.capabilities().offsets {
+            return Err(ApiError::invalid(
+                "driver.no_offsets",
+                format!("the queues of {:?} have no offsets, and the worker's own log needs them", options.driver_url),
+            ));
+        }
         let store = access_point.key_value_store(&format!("omsconnect-{}", options.group)).await?;
         let (log, mut reader) = ControlLog::open(&access_point, &options.group, store.clone()).await?;
         let heartbeat = Entry::Heartbeat {
@@ -118,17 +124,31 @@ impl Worker {
 
 #[async_trait::async_trait]
 impl AccessPoints for Inner {
-    async fn open(&self, url: Option<&str>) -> openmessaging::Result<Arc<dyn MessagingAccessPoint>> {
-        let Some(url) = url.filter(|url| *url != self.options.driver_url.to_string()) else {
-            return Ok(self.access_point.clone());
+    async fn open(
+        &self,
+        url: Option<&str>,
+        properties: Properties,
+    ) -> openmessaging::Result<Arc<dyn MessagingAccessPoint>> {
+        let own = &self.options.driver_url;
+        let url = match url {
+            Some(url) => url.parse()?,
+            None => own.clone(),
         };
+        if url == *own && properties.is_empty() {
+            return Ok(self.access_point.clone());
+        }
+        let mut merged = Properties::new();
+        if url.driver == own.driver {
+            merged.extend(self.options.driver_properties.clone());
+        }
+        merged.extend(properties);
+        let place = (url, merged);
         let mut others = self.others.lock().await;
-        if let Some(known) = others.get(url) {
+        if let Some(known) = others.get(&place) {
             return Ok(known.clone());
         }
-        let parsed: AccessPointUrl = url.parse()?;
-        let opened = self.options.drivers.connect(&parsed, &self.options.driver_properties).await?;
-        others.insert(url.to_owned(), opened.clone());
+        let opened = self.options.drivers.connect(&place.0, &place.1).await?;
+        others.insert(place, opened.clone());
         Ok(opened)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmessaging::{AccessPointUrl, DriverRegistry};
-use openmessaging_connector::config::MASK;
+use openmessaging_connector::config::{MASK, nearest};
 use openmessaging_connector::registry::Factory;
 use openmessaging_connector::{Config, Error, PluginInfo, Registry};
 
@@ -13,7 +13,7 @@ use super::api::{Put, PutMode, Validation};
 use crate::cluster::{Entry, RestartScope, State, TargetState};
 use crate::config::secrets::resolve_config;
 use crate::config::validate::{add_connector_errors, find_connector, invalid, kind_of, validate};
-use crate::config::{class_of, keys, masked, unmasked};
+use crate::config::{class_of, driver_properties, keys, masked, unmasked};
 use crate::error::{ApiError, ApiErrorKind};
 use crate::task::call_isolated;
 
@@ -100,7 +100,7 @@ impl Worker {
     fn completed(&self, name: &str, config: Config) -> Result<Config, ApiError> {
         let state = self.state();
         let stored = state.connectors.get(name).map(|connector| &connector.config);
-        let shown = stored.map(|stored| masked(self.plugins(), stored));
+        let shown = stored.map(|stored| masked(self.plugins(), &self.inner.options.drivers, stored));
         let mut config = unmasked(config, stored, shown.as_ref());
         match config.get(keys::NAME) {
             Some(other) if other != name => {
@@ -173,7 +173,7 @@ pub async fn validate_config(
 ) -> Result<Validation, ApiError> {
     let plugin = find_connector(plugins, class)?;
     let mut validation = validate(plugins, &plugin, class, config);
-    add_connector_errors(&mut validation, unknown_driver(drivers, config).into_iter().collect());
+    add_connector_errors(&mut validation, driver_errors(drivers, config));
     if let (0, Some(limit)) = (validation.error_count(), limit) {
         let errors = check(plugin, config, limit).await;
         add_connector_errors(&mut validation, errors);
@@ -182,14 +182,33 @@ pub async fn validate_config(
 }
 
 /// A URL that can be read may still name a driver that is not there. One with a reference is looked at when work starts.
-fn unknown_driver(drivers: &DriverRegistry, config: &Config) -> Option<Error> {
-    let url: AccessPointUrl = config.get(keys::DRIVER_URL)?.parse().ok()?;
-    let error = drivers.find(&url.driver).err()?;
-    let wrong = Error::config("driver.unknown", keys::DRIVER_URL, error.message);
-    Some(match error.remedy {
-        Some(remedy) => wrong.with_remedy(remedy),
-        None => wrong,
-    })
+fn driver_errors(drivers: &DriverRegistry, config: &Config) -> Vec<Error> {
+    let url = config.get(keys::DRIVER_URL).and_then(|url| url.parse::<AccessPointUrl>().ok());
+    let Some(url) = url else { return Vec::new() };
+    let driver = match drivers.find(&url.driver) {
+        Ok(driver) => driver,
+        Err(error) => {
+            let wrong = Error::config("driver.unknown", keys::DRIVER_URL, error.message);
+            return vec![match error.remedy {
+                Some(remedy) => wrong.with_remedy(remedy),
+                None => wrong,
+            }];
+        }
+    };
+    let names = driver.settings().iter().map(|setting| setting.name);
+    let unknown = |name: &String| !name.starts_with("client.") && !names.clone().any(|known| known == name);
+    let properties = driver_properties(config);
+    properties
+        .keys()
+        .filter(|name| unknown(name))
+        .map(|name| {
+            let near = nearest(name, names.clone()).map(|near| format!("the nearest is driver.{near}; "));
+            let all: Vec<_> = names.clone().collect();
+            let message = format!("the {} driver has no such property", driver.name());
+            Error::config("driver.property_unknown", format!("{}{name}", keys::DRIVER_PREFIX), message)
+                .with_remedy(format!("{}known: {}", near.unwrap_or_default(), all.join(", ")))
+        })
+        .collect()
 }
 
 /// The connector's own checks, on a thread of their own and limited in time.

@@ -20,7 +20,7 @@ impl Worker {
         let task = |task| TaskId { connector: name.to_owned(), task };
         Some(ConnectorInfo {
             name: name.to_owned(),
-            config: masked(self.plugins(), &connector.config),
+            config: masked(self.plugins(), &self.inner.options.drivers, &connector.config),
             tasks: (0..connector.tasks.len() as u32).map(task).collect(),
             kind: connector.kind,
         })
@@ -67,7 +67,10 @@ impl Worker {
             let Some(connector) = state.connectors.get(work.connector()) else { continue };
             match work {
                 Work::Connector(name) => {
-                    allocated.connectors.insert(name.clone(), masked(self.plugins(), &connector.config));
+                    allocated.connectors.insert(
+                        name.clone(),
+                        masked(self.plugins(), &self.inner.options.drivers, &connector.config),
+                    );
                 }
                 Work::Task(id) => {
                     let config = connector.tasks.get(id.task as usize);
@@ -97,7 +100,7 @@ impl Worker {
         if !named {
             with_class.insert(crate::config::keys::CLASS.to_owned(), class.to_owned());
         }
-        let mut shown = masked(self.plugins(), &with_class);
+        let mut shown = masked(self.plugins(), &self.inner.options.drivers, &with_class);
         if !named {
             shown.shift_remove(crate::config::keys::CLASS);
         }

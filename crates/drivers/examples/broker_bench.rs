@@ -3,6 +3,7 @@
 //! ```text
 //! broker_bench produce URL QUEUE MESSAGES BYTES [PROPERTY=VALUE]...
 //! broker_bench consume URL QUEUE MESSAGES BYTES [PROPERTY=VALUE]...
+//! broker_bench delete URL QUEUE 0 0 [PROPERTY=VALUE]...
 //! ```
 //!
 //! One line of JSON: messages, seconds, user and system CPU seconds, the peak of resident memory in bytes. `produce` makes
@@ -41,7 +42,11 @@ fn main() {
         let seconds = match what.as_str() {
             "produce" => produce(&*point, &queue, messages, bytes).await,
             "consume" => consume(&*point, &queue, messages).await,
-            other => panic!("{other} is neither produce nor consume"),
+            "delete" => {
+                point.resources().delete_queue(&queue).await.unwrap_or_else(|error| panic!("{error}"));
+                0.0
+            }
+            other => panic!("{other} is neither produce, consume nor delete"),
         };
         point.close().await.expect("closed");
         seconds

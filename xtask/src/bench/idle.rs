@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::figure::{Figure, Metric, Target, Unit};
-use super::worker::Worker;
+use super::worker::{Queues, Worker};
 use super::{Context, Outcome, Workload};
 use crate::Result;
 
@@ -30,11 +30,11 @@ impl Workload for Idle {
         let folder = context.folder.join(self.name());
         let mut starts = Vec::new();
         for _ in 0..4 {
-            let worker = Worker::start(context.binary()?, &folder)?;
+            let worker = Worker::start(context.binary()?, &folder, &Queues::Embedded)?;
             starts.push(worker.first_answer);
             worker.stop()?;
         }
-        let worker = Worker::start(context.binary()?, &folder)?;
+        let worker = Worker::start(context.binary()?, &folder, &Queues::Embedded)?;
         starts.push(worker.first_answer);
         starts.sort();
         let before = worker.usage()?;

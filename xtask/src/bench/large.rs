@@ -26,7 +26,8 @@ impl Workload for Large {
             println!("one transaction of {ROWS} rows, made in {:.1} s", loaded.time.as_secs_f64());
         }
         let config = mysql::from_file(mysql::source(database, "large"), loaded.first()?);
-        let source = Source { name: self.name(), config: &config, queue: "large", records: ROWS };
+        let source =
+            Source { name: self.name(), config: &config, queue: "large", records: ROWS, broker: None };
         let targets = Targets { rate: None, cpu: None, peak: Some(100e6) };
         source::measure(context, &source, &targets, &format!("a transaction of {} rows", grouped(ROWS)))
     }

@@ -14,11 +14,14 @@ use serde_json::Value;
 
 use super::figure::{Figure, Metric, RATE, Target, Unit};
 use super::orders::{DATABASE, SETTINGS};
-use super::worker::Worker;
+use super::worker::{Queues, Worker};
 use super::{Context, Outcome, Workload, mysql};
 use crate::Result;
 
-pub struct Latency;
+/// Through the embedded queue, or through a broker of the tests.
+pub struct Latency {
+    pub broker: Option<&'static str>,
+}
 
 const PER_SECOND: u64 = 1_000;
 const WARM_UP: u64 = 3 * PER_SECOND;
@@ -35,16 +38,24 @@ const QUEUE: &str = "latency";
 
 impl Workload for Latency {
     fn name(&self) -> &'static str {
-        "latency"
+        match self.broker {
+            None => "latency",
+            Some(_) => "latency-kafka",
+        }
     }
 
     fn about(&self) -> &'static str {
-        "commit -> `omsconnect tap`, at 1,000 single-row transactions a second for 30 s"
+        match self.broker {
+            None => "commit -> `omsconnect tap`, at 1,000 single-row transactions a second for 30 s",
+            Some(_) => "the same through Kafka, with default settings",
+        }
     }
 
     fn run(&self, context: &Context) -> Result<Outcome> {
         let database = context.database()?;
-        let worker = Worker::start(context.binary()?, &context.folder.join(self.name()))?;
+        let queues = Queues::of(self.broker)?;
+        let worker = Worker::start(context.binary()?, &context.folder.join(self.name()), &queues)?;
+        worker.rest.delete_queue(QUEUE)?;
         worker.rest.create_queue(QUEUE)?;
         let tap = Tap::start(&worker)?;
         database.feed(|sql| sql.write_all(create().as_bytes()))?;
@@ -73,7 +84,7 @@ impl Workload for Latency {
         let busy = (after.cpu - before.cpu).as_secs_f64() / seconds;
         Ok(Outcome {
             workload: self.name(),
-            work: "commit -> tap".into(),
+            work: if self.broker.is_some() { "commit -> Kafka -> tap" } else { "commit -> tap" }.into(),
             figures: vec![
                 Figure::new(RATE, (WARM_UP + ROWS) as f64 / seconds, None),
                 Figure::new(P50, millis(percentile(&server, 50)), None),

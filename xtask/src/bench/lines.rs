@@ -38,7 +38,8 @@ impl Workload for Lines {
             "topic": "lines",
             "value.converter": "org.apache.kafka.connect.storage.StringConverter",
         });
-        let source = Source { name: self.name(), config: &config, queue: "lines", records: LINES };
+        let source =
+            Source { name: self.name(), config: &config, queue: "lines", records: LINES, broker: None };
         let targets = Targets { rate: Some(1_000_000.0), cpu: None, peak: Some(100e6) };
         let outcome = source::measure(context, &source, &targets, "file of 97-byte lines");
         files::remove_folder(&folder)?;

@@ -9,6 +9,7 @@ mod binlog_read;
 mod context;
 mod database;
 mod drain;
+mod drivers;
 mod figure;
 mod idle;
 mod large;
@@ -38,16 +39,19 @@ use database::Database;
 pub use table::Outcome;
 
 fn all() -> Vec<Box<dyn Workload>> {
-    vec![
+    let workloads: Vec<Box<dyn Workload>> = vec![
         Box::new(binlog_read::BinlogRead),
-        Box::new(drain::Drain { tls: false }),
-        Box::new(drain::Drain { tls: true }),
+        Box::new(drain::Drain { tls: false, broker: None }),
+        Box::new(drain::Drain { tls: true, broker: None }),
+        Box::new(drain::Drain { tls: false, broker: Some("kafka") }),
         Box::new(snapshot::Snapshot),
         Box::new(large::Large),
         Box::new(idle::Idle),
         Box::new(lines::Lines),
-        Box::new(latency::Latency),
-    ]
+        Box::new(latency::Latency { broker: None }),
+        Box::new(latency::Latency { broker: Some("kafka") }),
+    ];
+    workloads.into_iter().chain(drivers::all()).collect()
 }
 
 /// One thing that is measured.
@@ -78,6 +82,12 @@ enum Command {
     /// Run some workloads and print the table.
     Run {
         /// Which workloads; all of them unless named.
+        names: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Each driver beside its broker's own performance tool; all of them unless named (`kafka redis`).
+    Drivers {
         names: Vec<String>,
         #[command(flatten)]
         how: How,
@@ -121,6 +131,21 @@ pub fn run(options: Options) -> Result<ExitCode> {
     match options.command {
         None => measure_all(&all(), &options.how),
         Some(Command::Run { names, how }) => measure_all(&select(&names)?, &how),
+        Some(Command::Drivers { names, how }) => {
+            let named = |name: &&str| {
+                names.is_empty() || names.iter().any(|wanted| name.ends_with(&format!("-{wanted}")))
+            };
+            let all = drivers::all();
+            let wanted: Vec<String> =
+                all.iter().map(|driver| driver.name()).filter(named).map(str::to_string).collect();
+            if wanted.is_empty() {
+                return Err(format!(
+                    "there is no driver {}; there are: kafka, rocketmq, rabbitmq, nats, redis",
+                    names.join(", ")
+                ));
+            }
+            measure_all(&select(&wanted)?, &how)
+        }
         Some(Command::List) => {
             for workload in all() {
                 println!("{:14} {}", workload.name(), workload.about());

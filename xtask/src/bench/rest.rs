@@ -34,6 +34,15 @@ impl Rest {
         self.post("/queues", &json!({"name": name}))
     }
 
+    /// Deletes a queue that an earlier run may have left.
+    pub fn delete_queue(&self, name: &str) -> Result<()> {
+        let path = format!("/queues/{name}");
+        match self.answer(&path, self.agent.delete(format!("{}{path}", self.url)).call())? {
+            (200..=299 | 404, _) => Ok(()),
+            (status, answer) => Err(format!("deleting queue {name}, the worker answers {status}: {answer}")),
+        }
+    }
+
     /// How many messages are in a queue: what the broker says that it has, not what a connector says that it sent.
     pub fn count(&self, queue: &str) -> Result<u64> {
         match self.get(&format!("/queues/{queue}"))? {

@@ -21,7 +21,13 @@ impl Workload for Snapshot {
         context.orders()?;
         let config = mysql::source(context.database()?, "orders");
         let config = mysql::with(config, &json!({"snapshot.mode": "initial_only"}));
-        let source = Source { name: self.name(), config: &config, queue: "orders", records: context.rows };
+        let source = Source {
+            name: self.name(),
+            config: &config,
+            queue: "orders",
+            records: context.rows,
+            broker: None,
+        };
         let targets = Targets { rate: Some(250_000.0), cpu: Some(3.0), peak: Some(100e6) };
         source::measure(context, &source, &targets, "snapshot")
     }

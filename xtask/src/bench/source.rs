@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::figure::{CPU, Figure, PEAK, RATE, Target};
-use super::worker::Worker;
+use super::worker::{Queues, Worker};
 use super::{Context, Outcome, arrival};
 use crate::Result;
 
@@ -15,6 +15,8 @@ pub struct Source<'a> {
     pub config: &'a Value,
     pub queue: &'a str,
     pub records: u64,
+    /// The broker of the tests, or the embedded queue.
+    pub broker: Option<&'static str>,
 }
 
 /// What it should reach; none where nothing was promised.
@@ -29,7 +31,9 @@ pub struct Targets {
 /// The clock runs from the request that creates the connector until the queue has the last record; so does the CPU time.
 /// The peak of memory is that of the whole life of the process.
 pub fn measure(context: &Context, source: &Source, targets: &Targets, work: &str) -> Result<Outcome> {
-    let worker = Worker::start(context.binary()?, &context.folder.join(source.name))?;
+    let queues = Queues::of(source.broker)?;
+    let worker = Worker::start(context.binary()?, &context.folder.join(source.name), &queues)?;
+    worker.rest.delete_queue(source.queue)?;
     let before = worker.usage()?;
     let begin = Instant::now();
     worker.rest.create_connector(source.name, source.config)?;
@@ -37,6 +41,9 @@ pub fn measure(context: &Context, source: &Source, targets: &Targets, work: &str
     let seconds = begin.elapsed().as_secs_f64();
     let after = worker.usage()?;
     arrival::check_no_more(source.records, source.queue, &worker.rest)?;
+    if source.broker.is_some() {
+        worker.rest.delete_queue(source.queue)?;
+    }
     worker.stop()?;
     let cpu = (after.cpu - before.cpu).as_secs_f64();
     Ok(Outcome {

@@ -18,6 +18,24 @@ use crate::{Result, run};
 /// Far longer than a start takes; one that takes longer is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a worker has its queues.
+pub enum Queues {
+    /// In its folder.
+    Embedded,
+    Broker {
+        url: String,
+    },
+}
+
+impl Queues {
+    /// The broker of the tests of that name, up; the embedded queue where there is none.
+    pub fn of(broker: Option<&'static str>) -> Result<Queues> {
+        let Some(name) = broker else { return Ok(Queues::Embedded) };
+        let entry = super::drivers::up(name)?;
+        Ok(Queues::Broker { url: format!("oms:{name}://{}:{}/default", entry.host, entry.port) })
+    }
+}
+
 /// A running worker. When it is dropped the process is ended and its folder removed.
 pub struct Worker {
     child: Child,
@@ -30,14 +48,23 @@ pub struct Worker {
 
 impl Worker {
     /// Returns once it answers.
-    pub fn start(binary: &Path, folder: &Path) -> Result<Worker> {
+    pub fn start(binary: &Path, folder: &Path, queues: &Queues) -> Result<Worker> {
         end_orphan(folder)?;
         files::make_folder(folder)?;
         let port = free_port()?;
         let output = folder.join("output");
         let mut command = Command::new(binary);
         command.arg("worker").args(["--http-port", &port.to_string(), "--worker-id", "bench"]);
-        command.arg("--store-path-root-dir").arg(folder.join("queue"));
+        match queues {
+            Queues::Embedded => command.arg("--store-path-root-dir").arg(folder.join("queue")),
+            // A group of its own: what an earlier run left in the broker is not its matter.
+            Queues::Broker { url } => command.args([
+                "--oms-driver-url",
+                url,
+                "--group",
+                &format!("bench-{}-{port}", std::process::id()),
+            ]),
+        };
         command.arg("--log-dir").arg(folder.join("log"));
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("OMSCONNECT_") {

@@ -1,0 +1,55 @@
+//! `redis-benchmark`: XADD in pipelines, and XRANGE of the same number of entries at a time as we read.
+
+use std::process::Command;
+
+use super::{BYTES, Broker, Rival, number_before};
+use crate::{Result, run};
+
+pub struct Redis;
+
+/// Entries an XREAD of the tool asks for.
+const COUNT: u64 = 200;
+
+impl Rival for Redis {
+    fn driver(&self) -> &'static str {
+        "redis"
+    }
+
+    fn workload(&self) -> &'static str {
+        "driver-redis"
+    }
+
+    fn tool(&self) -> &'static str {
+        "beside redis-benchmark (XADD in pipelines of 200 over one connection; XREAD of 200 entries)"
+    }
+
+    fn messages(&self) -> u64 {
+        400_000
+    }
+
+    fn install(&self, _broker: &Broker) -> Result<()> {
+        Ok(())
+    }
+
+    fn produce(&self, broker: &Broker, queue: &str) -> Result<f64> {
+        let body = "x".repeat(BYTES as usize);
+        let messages = broker.messages.to_string();
+        let mut tool = benchmark(broker);
+        tool.args(["-c", "1", "-P", "200", "-n", &messages, "XADD", queue, "*", "body", &body]);
+        number_before(&run::output(&mut tool)?, " requests per second")
+    }
+
+    fn consume(&self, broker: &Broker, queue: &str) -> Result<f64> {
+        // The tool reads the same entries again and again.
+        let requests = (broker.messages / COUNT).to_string();
+        let mut tool = benchmark(broker);
+        tool.args(["-c", "1", "-n", &requests, "XREAD", "COUNT", &COUNT.to_string(), "STREAMS", queue, "0"]);
+        Ok(number_before(&run::output(&mut tool)?, " requests per second")? * COUNT as f64)
+    }
+}
+
+fn benchmark(broker: &Broker) -> Command {
+    let mut command = Command::new("redis-benchmark");
+    command.args(["-h", &broker.entry.host, "-p", &broker.entry.port.to_string(), "-q"]);
+    command
+}

@@ -140,9 +140,8 @@ fn what_is_wrong_is_the_answer() {
     assert!(answer.contains("mysql.access_denied") && !answer.contains(PASSWORD), "{answer}");
     let answer = create(&right, &[driver(), ("whiteDatabse", "x".to_owned())]);
     assert!(answer.contains("did you mean whiteDataBase?"), "{answer}");
-    let answer =
-        create(&right, &[("oms-driver-url", "oms:rocketmq://localhost:9876/default:default".to_owned())]);
-    assert!(answer.contains("rocketmq") && answer.contains("known drivers: local"), "{answer}");
+    let answer = create(&right, &[("oms-driver-url", "oms:rocketnq://localhost:9876/default".to_owned())]);
+    assert!(answer.contains("rocketnq") && answer.contains("did you mean rocketmq?"), "{answer}");
     assert_eq!(worker.get("/connectors").1, "[]");
     worker.stop();
 }

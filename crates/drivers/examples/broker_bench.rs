@@ -3,11 +3,12 @@
 //! ```text
 //! broker_bench produce URL QUEUE MESSAGES BYTES [PROPERTY=VALUE]...
 //! broker_bench consume URL QUEUE MESSAGES BYTES [PROPERTY=VALUE]...
+//! broker_bench store URL STORE KEYS BYTES [PROPERTY=VALUE]...
 //! broker_bench delete URL QUEUE 0 0 [PROPERTY=VALUE]...
 //! ```
 //!
 //! One line of JSON: messages, seconds, user and system CPU seconds, the peak of resident memory in bytes. `produce` makes
-//! the queue anew, and counts what was acknowledged; `consume` reads it from the oldest message on.
+//! the queue anew, and counts what was acknowledged; `consume` reads it from the oldest message on; `store` puts so many keys, 500 at a time, and lists them in pages.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ fn main() {
         let seconds = match what.as_str() {
             "produce" => produce(&*point, &queue, messages, bytes).await,
             "consume" => consume(&*point, &queue, messages).await,
+            "store" => store(&*point, &queue, messages, bytes).await,
             "delete" => {
                 point.resources().delete_queue(&queue).await.unwrap_or_else(|error| panic!("{error}"));
                 0.0
@@ -115,6 +117,36 @@ async fn consume(point: &dyn MessagingAccessPoint, queue: &Arc<str>, messages: u
     let seconds = begin.elapsed().as_secs_f64();
     consumer.close().await.expect("closed");
     seconds
+}
+
+async fn store(point: &dyn MessagingAccessPoint, name: &str, keys: usize, bytes: usize) -> f64 {
+    const AT_ONCE: usize = 500;
+    let store = point.key_value_store(name).await.unwrap_or_else(|error| panic!("{error}"));
+    let value = body(bytes);
+    let begin = Instant::now();
+    for first in (0..keys).step_by(AT_ONCE) {
+        let numbers = first..(first + AT_ONCE).min(keys);
+        let puts = numbers.map(|number| {
+            let (store, value) = (&store, &value);
+            async move { store.put(&format!("key/{number:09}"), value).await }
+        });
+        for put in futures::future::join_all(puts).await {
+            put.unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+    let put = begin.elapsed().as_secs_f64();
+    let (mut listed, mut after) = (0, None::<String>);
+    loop {
+        let page = store.list("key/", after.as_deref(), 1000).await.unwrap_or_else(|error| panic!("{error}"));
+        listed += page.entries.len();
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(listed, keys, "every key is listed once");
+    eprintln!("put in {put:.1} s, listed in {:.1} s", begin.elapsed().as_secs_f64() - put);
+    begin.elapsed().as_secs_f64()
 }
 
 /// Half of it compresses away, as text does.

@@ -155,6 +155,11 @@ impl Inbox {
         }
     }
 
+    /// Ends when something was taken out, or a feed has ended, after this was called.
+    pub fn taken(&self) -> impl Future<Output = ()> + '_ {
+        self.taken.notified()
+    }
+
     /// Makes whoever polls ask again whether it was stopped, and ends all feeds.
     pub fn close(&self) {
         lock(&self.state).slots.clear();
@@ -223,8 +228,9 @@ impl Slot {
 }
 
 impl Feed {
-    /// Waits until there is room, and says how many bytes may be fetched; `None` when this feed has ended.
-    pub async fn room(&self) -> Option<usize> {
+    /// Waits until there is room for half of the partition's share or more, and says how many bytes may be fetched; `None`
+    /// when this feed has ended. For whoever fetches better much at once.
+    pub async fn ample_room(&self) -> Option<usize> {
         loop {
             let taken = self.inbox.taken.notified();
             tokio::pin!(taken);
@@ -233,12 +239,44 @@ impl Feed {
                 let mut state = lock(&self.inbox.state);
                 let share = (self.inbox.prefetch / state.slots.len().max(1)).max(1);
                 let slot = state.of(self)?;
-                if slot.bytes < share {
+                if slot.bytes <= share / 2 {
                     return Some(share - slot.bytes);
                 }
             }
             taken.await;
         }
+    }
+
+    /// Waits until there is room, and says how many bytes may be fetched; `None` when this feed has ended.
+    pub async fn room(&self) -> Option<usize> {
+        self.room_of(1).await
+    }
+
+    /// As [`room`](Self::room), waiting until there is room for so many bytes, or for the whole share of this partition.
+    pub async fn room_of(&self, least: usize) -> Option<usize> {
+        loop {
+            let taken = self.inbox.taken.notified();
+            tokio::pin!(taken);
+            taken.as_mut().enable();
+            {
+                let mut state = lock(&self.inbox.state);
+                let share = (self.inbox.prefetch / state.slots.len().max(1)).max(1);
+                let slot = state.of(self)?;
+                let room = share.saturating_sub(slot.bytes);
+                if room >= least.clamp(1, share) {
+                    return Some(room);
+                }
+            }
+            taken.await;
+        }
+    }
+
+    /// How many bytes may be fetched now (0: no room), and the partition's whole share; `None` when this feed has ended.
+    pub fn room_now(&self) -> Option<(usize, usize)> {
+        let mut state = lock(&self.inbox.state);
+        let share = (self.inbox.prefetch / state.slots.len().max(1)).max(1);
+        let slot = state.of(self)?;
+        Some((share.saturating_sub(slot.bytes), share))
     }
 
     /// Waits until this feed has ended.

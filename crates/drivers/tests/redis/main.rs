@@ -1,1 +1,18 @@
-//! The redis driver: the conformance suites, and what is its own.
+//! The Redis driver: the conformance suites, and what is its own.
+
+mod broker;
+mod fixture;
+mod foreign;
+mod server;
+
+mod conformance {
+    use crate::fixture::{Private, Shared};
+
+    testkit::driver_suite!(Shared::new(), Private::new());
+}
+
+mod outages {
+    use crate::fixture::Private;
+
+    testkit::server_suite!(Private::new());
+}

@@ -1,0 +1,218 @@
+//! What the server does in one step, in its own language (Lua 5.1). Each names all its keys.
+
+/// Adds the messages of a part of a batch, as far as the parts before it were added.
+///
+/// Keys: how far the producer is, then the streams. Arguments: epoch, number of the part, how long the first key is to
+/// live (ms), whether the server numbers entries by itself (`ms-*`, Redis 7), the shape of the messages; then the
+/// messages, each with the number of its stream's key in front where there are several.
+///
+/// The first key holds `epoch:number:begun`: the last part that is stored whole, and how many messages of the next one are.
+/// A part is added only if it is the next one: so nothing behind a failure is stored, and what is sent again is added once.
+///
+/// Answers `{1}` stored, `{2}` was stored before, `{0, count, error}` failed behind so many messages, `{-1}` refused because
+/// an earlier part failed, `{-2}` refused because the server does not know the producer.
+pub(super) const PRODUCE: &str = r"
+local call, try = redis.call, redis.pcall
+local epoch, number = tonumber(ARGV[1]), tonumber(ARGV[2])
+local begun = 0
+local state = call('GET', KEYS[1])
+if state then
+  local e, n, b = string.match(state, '^(%d+):(%d+):(%d+)$')
+  e, n = tonumber(e), tonumber(n)
+  if e > epoch then return {-1} end
+  if e == epoch then
+    if n >= number then return {2} end
+    if n + 1 < number then return {-1} end
+    begun = tonumber(b)
+  elseif number > 1 then return {-1} end
+elseif number > 1 then return {-2} end
+local time = call('TIME')
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+local auto, shape, several = ARGV[4] == '1', ARGV[5], #KEYS > 2
+local first, second, id = {}, {}, {}
+local key, done, at, total = KEYS[2], 0, 6, #ARGV
+local problem
+while at <= total do
+  if several then
+    key = KEYS[tonumber(ARGV[at])]
+    at = at + 1
+  end
+  if not second[key] then
+    local info = try('XINFO', 'STREAM', key)
+    if info.err then
+      problem = info.err
+      break
+    end
+    for i = 1, #info, 2 do
+      if info[i] == 'last-generated-id' then
+        local f, s = string.match(info[i + 1], '^(%d+)%-(%d+)$')
+        first[key], second[key] = f, tonumber(s)
+        id[key] = f .. '-*'
+      end
+    end
+  end
+  local count = 2
+  if shape == 'k' then count = 3 end
+  if shape == 'a' then
+    count = tonumber(ARGV[at])
+    at = at + 1
+  end
+  if done >= begun then
+    local s = second[key] + 1
+    if s >= 1048576 then
+      first[key] = string.format('%.0f', tonumber(first[key]) + 1)
+      id[key] = first[key] .. '-*'
+      s = 0
+    end
+    local to = id[key]
+    if not auto then to = first[key] .. '-' .. s end
+    local added
+    if shape == 'b' then
+      added = try('XADD', key, to, 'stored', now, 'timestamp', ARGV[at], 'body', ARGV[at + 1])
+    elseif shape == 'k' then
+      added = try('XADD', key, to, 'stored', now, 'key', ARGV[at], 'timestamp', ARGV[at + 1], 'body', ARGV[at + 2])
+    else
+      added = try('XADD', key, to, 'stored', now, unpack(ARGV, at, at + count - 1))
+    end
+    if type(added) == 'table' and added.err then
+      problem = added.err
+      break
+    end
+    second[key] = s
+  end
+  done = done + 1
+  at = at + count
+end
+if not problem then
+  call('SET', KEYS[1], epoch .. ':' .. number .. ':0', 'PX', ARGV[3])
+  return {1}
+end
+if done > begun then
+  call('SET', KEYS[1], epoch .. ':' .. (number - 1) .. ':' .. done, 'PX', ARGV[3])
+end
+return {0, done, problem}
+";
+
+/// Finds a queue. Keys: the stream of one partition, the descriptor, the first stream of several. Answers partitions,
+/// retention in milliseconds and in bytes (empty: none), or nil.
+pub(super) const FIND: &str = r"
+local found = redis.call('HMGET', KEYS[2], 'partitions', 'retention.ms', 'retention.bytes')
+local count = tonumber(found[1] or '1') or 1
+if count > 1 and redis.call('EXISTS', KEYS[3]) == 1 then
+  return {count, found[2] or '', found[3] or ''}
+end
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind == 'none' then return false end
+if kind ~= 'stream' then
+  return redis.error_reply('WRONGTYPE the key holds a ' .. kind)
+end
+if count > 1 then return {1, '', ''} end
+return {1, found[2] or '', found[3] or ''}
+";
+
+/// Makes a queue. Keys as of `FIND`, then the streams to make. Arguments: what the descriptor is to say. Answers 0 where
+/// there is one already. An empty stream can only be made with a consumer group.
+pub(super) const CREATE: &str = r"
+local count = tonumber(redis.call('HGET', KEYS[2], 'partitions') or '1') or 1
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if count > 1 and redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+redis.call('DEL', KEYS[2])
+for i = 4, #KEYS do
+  redis.call('DEL', KEYS[i])
+  redis.call('XGROUP', 'CREATE', KEYS[i], 'omsconnect', '0', 'MKSTREAM')
+  redis.call('XGROUP', 'DESTROY', KEYS[i], 'omsconnect')
+end
+if ARGV[1] ~= '1' or ARGV[2] ~= '' or ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[2], 'partitions', ARGV[1])
+  if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], 'retention.ms', ARGV[2]) end
+  if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], 'retention.bytes', ARGV[3]) end
+end
+return 1
+";
+
+/// Deletes a queue. Keys: the descriptor, then the streams. Answers how many streams there were.
+pub(super) const DELETE: &str = r"
+local count = 0
+for i = 2, #KEYS do count = count + redis.call('UNLINK', KEYS[i]) end
+redis.call('DEL', KEYS[1])
+return count
+";
+
+/// Stores positions. Keys: streams. Arguments: the group, then the id of the last entry that was read of each. Answers
+/// 0, or the number of the first stream that is not there (and then nothing was stored).
+pub(super) const COMMIT: &str = r"
+for i, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 0 then return i end
+end
+for i, key in ipairs(KEYS) do
+  local set = redis.pcall('XGROUP', 'SETID', key, ARGV[1], ARGV[i + 1])
+  if set.err then
+    redis.call('XGROUP', 'CREATE', key, ARGV[1], ARGV[i + 1])
+  end
+end
+return 0
+";
+
+/// Writes a value. Keys: counter, versions, values, keys, deleted, changes. Arguments: key, value, the version that must
+/// be there (`*`: any, empty: none), how many changes are kept, up to how many bytes a value is kept with its change.
+/// Answers `{1, version}`, or `{0, version}` with the one that is there instead (nil: none).
+pub(super) const PUT: &str = r"
+local found = redis.call('HGET', KEYS[2], ARGV[1])
+if ARGV[3] ~= '*' and (found or '') ~= ARGV[3] then return {0, found} end
+local version = string.format('%.0f', redis.call('INCR', KEYS[1]))
+redis.call('HSET', KEYS[2], ARGV[1], version)
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
+if not found then
+  redis.call('ZADD', KEYS[4], 0, ARGV[1])
+  redis.call('ZREM', KEYS[5], ARGV[1])
+end
+local id = version .. '-0'
+if #ARGV[2] <= tonumber(ARGV[5]) then
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], id, 'key', ARGV[1], 'value', ARGV[2])
+else
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], id, 'key', ARGV[1])
+end
+return {1, version}
+";
+
+/// Deletes a value. Keys as of `PUT`. Arguments: key, how many changes are kept, how many deletions are remembered.
+/// Answers whether it was there. The deletion itself comes first, since a full server takes it.
+pub(super) const REMOVE: &str = r"
+if redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
+redis.call('HDEL', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
+local version = string.format('%.0f', redis.call('INCR', KEYS[1]))
+redis.call('ZADD', KEYS[5], version, ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -1 - tonumber(ARGV[3]))
+redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[2], version .. '-0', 'key', ARGV[1], 'deleted', '1')
+return 1
+";
+
+/// Version and value of a key. Keys: versions, values. Argument: the key. Answers nil, or both.
+pub(super) const GET: &str = r"
+local version = redis.call('HGET', KEYS[1], ARGV[1])
+if not version then return false end
+return {version, redis.call('HGET', KEYS[2], ARGV[1])}
+";
+
+/// A page of a store. Keys: versions, values, keys. Arguments: the bounds of the keys in byte order, how many at most,
+/// how many bytes of values at most, and whether values are wanted (`1`). Answers whether there is more, then key,
+/// version and value (or an empty one) of each.
+pub(super) const LIST: &str = r"
+local limit, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local names = redis.call('ZRANGEBYLEX', KEYS[3], ARGV[1], ARGV[2], 'LIMIT', 0, limit + 1)
+local page, size = {0}, 0
+for i, name in ipairs(names) do
+  if i > limit or size >= bytes then
+    page[1] = 1
+    break
+  end
+  local value = ''
+  if ARGV[5] == '1' then value = redis.call('HGET', KEYS[2], name) or '' end
+  size = size + #value
+  page[#page + 1] = name
+  page[#page + 1] = redis.call('HGET', KEYS[1], name) or '0'
+  page[#page + 1] = value
+end
+return page
+";

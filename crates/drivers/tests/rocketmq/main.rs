@@ -1,1 +1,17 @@
-//! The rocketmq driver: the conformance suites, and what is its own.
+//! The RocketMQ driver: the conformance suites, and what is its own.
+
+mod fixture;
+mod foreign;
+mod launch;
+
+mod conformance {
+    use crate::fixture::{Private, Shared};
+
+    testkit::driver_suite!(Shared::new(), Private::new());
+}
+
+mod server {
+    use crate::fixture::Private;
+
+    testkit::server_suite!(Private::new());
+}

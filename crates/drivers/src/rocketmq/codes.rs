@@ -1,0 +1,42 @@
+//! Codes of requests and answers, as the server's public `RequestCode` and `ResponseCode` (5.3.3) have them.
+
+pub(super) const PULL_MESSAGE: i32 = 11;
+pub(super) const QUERY_CONSUMER_OFFSET: i32 = 14;
+pub(super) const UPDATE_CONSUMER_OFFSET: i32 = 15;
+pub(super) const UPDATE_AND_CREATE_TOPIC: i32 = 17;
+pub(super) const GET_BROKER_CONFIG: i32 = 26;
+pub(super) const GET_BROKER_RUNTIME_INFO: i32 = 28;
+pub(super) const SEARCH_OFFSET_BY_TIMESTAMP: i32 = 29;
+pub(super) const GET_MAX_OFFSET: i32 = 30;
+pub(super) const GET_MIN_OFFSET: i32 = 31;
+pub(super) const HEART_BEAT: i32 = 34;
+pub(super) const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
+pub(super) const GET_BROKER_CLUSTER_INFO: i32 = 106;
+pub(super) const UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: i32 = 200;
+pub(super) const GET_ALL_TOPIC_LIST_FROM_NAMESERVER: i32 = 206;
+pub(super) const DELETE_TOPIC_IN_BROKER: i32 = 215;
+pub(super) const DELETE_TOPIC_IN_NAMESRV: i32 = 216;
+pub(super) const GET_TOPICS_BY_CLUSTER: i32 = 224;
+pub(super) const SEND_MESSAGE_V2: i32 = 310;
+pub(super) const SEND_BATCH_MESSAGE: i32 = 320;
+
+pub(super) const SUCCESS: i32 = 0;
+pub(super) const SYSTEM_ERROR: i32 = 1;
+pub(super) const SYSTEM_BUSY: i32 = 2;
+pub(super) const REQUEST_CODE_NOT_SUPPORTED: i32 = 3;
+pub(super) const FLUSH_DISK_TIMEOUT: i32 = 10;
+pub(super) const SLAVE_NOT_AVAILABLE: i32 = 11;
+pub(super) const FLUSH_SLAVE_TIMEOUT: i32 = 12;
+pub(super) const MESSAGE_ILLEGAL: i32 = 13;
+pub(super) const SERVICE_NOT_AVAILABLE: i32 = 14;
+pub(super) const VERSION_NOT_SUPPORTED: i32 = 15;
+pub(super) const NO_PERMISSION: i32 = 16;
+pub(super) const TOPIC_NOT_EXIST: i32 = 17;
+pub(super) const PULL_NOT_FOUND: i32 = 19;
+pub(super) const PULL_RETRY_IMMEDIATELY: i32 = 20;
+pub(super) const PULL_OFFSET_MOVED: i32 = 21;
+pub(super) const QUERY_NOT_FOUND: i32 = 22;
+pub(super) const SUBSCRIPTION_GROUP_NOT_EXIST: i32 = 26;
+pub(super) const INVALID_PARAMETER: i32 = 29;
+pub(super) const FLOW_CONTROL: i32 = 215;
+pub(super) const GO_AWAY: i32 = 1500;

@@ -1,0 +1,340 @@
+//! Where the queues of topics are: what the name servers say, kept for a while.
+//!
+//! The partitions of a queue are the write queues of its topic, counted from 0 over the master brokers in the order of
+//! their names, and on each in the order of its queue numbers. (A topic made here lies on one broker.)
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use openmessaging::{Error, Result, StatusCode};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::client::{Client, expect};
+use super::codes::*;
+use super::error;
+use super::frame::Request;
+use super::name::Names;
+use crate::common::lock;
+
+/// After so long the name servers are asked again: a topic may have got more queues.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// One queue of a topic at a broker.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// The master's address.
+    pub broker: Arc<str>,
+    pub queue_id: u32,
+    /// Behind the newest message that was acknowledged here: the broker's own index may be a moment behind it.
+    acknowledged: AtomicU64,
+}
+
+impl Partition {
+    pub fn was_acknowledged(&self, end: u64) {
+        self.acknowledged.fetch_max(end, Ordering::AcqRel);
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+}
+
+/// A topic as it was when it was looked at.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The queue, as the caller names it.
+    pub queue: Arc<str>,
+    pub topic: Arc<str>,
+    pub partitions: Vec<Partition>,
+    /// Every broker that has it, slaves too.
+    pub brokers: Vec<String>,
+    at: Instant,
+}
+
+impl Route {
+    pub fn partition(&self, number: u32) -> Result<&Partition> {
+        let found = self.partitions.get(number as usize);
+        found.ok_or_else(|| error::no_partition(&self.queue, number, self.partitions.len()))
+    }
+
+    #[cfg(test)]
+    pub fn for_tests(queue: &str, partitions: u32) -> Self {
+        let partition =
+            |queue_id| Partition { broker: "h:1".into(), queue_id, acknowledged: AtomicU64::new(0) };
+        Self {
+            queue: queue.into(),
+            topic: queue.into(),
+            partitions: (0..partitions).map(partition).collect(),
+            brokers: Vec::new(),
+            at: Instant::now(),
+        }
+    }
+
+    fn same_places(&self, other: &Route) -> bool {
+        let place = |partition: &Partition| (partition.broker.clone(), partition.queue_id);
+        self.partitions.iter().map(place).eq(other.partitions.iter().map(place))
+    }
+}
+
+/// The brokers of a cluster.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ClusterInfo {
+    #[serde(rename = "brokerAddrTable", default)]
+    pub brokers: HashMap<String, BrokerData>,
+    #[serde(rename = "clusterAddrTable", default)]
+    pub clusters: HashMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct BrokerData {
+    #[serde(default)]
+    pub cluster: String,
+    #[serde(rename = "brokerName")]
+    pub name: String,
+    #[serde(rename = "brokerAddrs", default)]
+    pub addresses: HashMap<String, String>,
+}
+
+impl BrokerData {
+    /// The broker that takes writes has the number 0.
+    pub fn master(&self) -> Option<&String> {
+        self.addresses.get("0")
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct TopicRoute {
+    #[serde(rename = "queueDatas", default)]
+    queues: Vec<QueueData>,
+    #[serde(rename = "brokerDatas", default)]
+    brokers: Vec<BrokerData>,
+}
+
+#[derive(Debug, Deserialize)]
+struct QueueData {
+    #[serde(rename = "brokerName")]
+    broker: String,
+    #[serde(rename = "writeQueueNums", default)]
+    writes: u32,
+}
+
+/// More queues than this on one broker are not believed.
+const MAX_QUEUES: u32 = 65_536;
+
+pub(super) struct Routes {
+    pub client: Arc<Client>,
+    pub names: Names,
+    known: Mutex<HashMap<Arc<str>, Arc<Route>>>,
+}
+
+impl Routes {
+    pub fn new(client: Arc<Client>, names: Names) -> Self {
+        Self { client, names, known: Mutex::default() }
+    }
+
+    /// What is known, if it is fresh.
+    pub fn fresh(&self, queue: &str) -> Option<Arc<Route>> {
+        lock(&self.known).get(queue).filter(|route| route.at.elapsed() < FRESH).cloned()
+    }
+
+    /// What is known, however old.
+    pub fn known(&self, queue: &str) -> Option<Arc<Route>> {
+        lock(&self.known).get(queue).cloned()
+    }
+
+    pub fn forget(&self, queue: &str) {
+        lock(&self.known).remove(queue);
+    }
+
+    /// The route, from memory while it is fresh.
+    ///
+    /// # Errors
+    /// `NotFound`, `BadParameter` for a name that cannot be; `Unavailable` while the broker of it is away.
+    pub async fn of(&self, queue: &str, deadline: Instant) -> Result<Arc<Route>> {
+        match self.fresh(queue) {
+            Some(route) => Ok(route),
+            None => self.look(queue, deadline).await,
+        }
+    }
+
+    /// The same, trying again while nobody can tell.
+    pub async fn of_patiently(&self, queue: &str, deadline: Instant) -> Result<Arc<Route>> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.of(queue, deadline).await {
+                Err(error) if error.is_retriable() && Instant::now() + pause < deadline => {}
+                other => return other,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+
+    /// Asks the name servers. Where they cannot say, what was known before counts: messages go on while they are away.
+    pub async fn look(&self, queue: &str, deadline: Instant) -> Result<Arc<Route>> {
+        let topic = self.names.topic(queue)?;
+        let known = lock(&self.known).get(queue).cloned();
+        let request =
+            Request::new(GET_ROUTEINFO_BY_TOPIC).field("topic", &topic).field("acceptStandardJsonOnly", true);
+        let answer = match self.client.name_server(&request, deadline).await {
+            Ok(answer) => answer,
+            Err(error) => return known.filter(|_| error.is_retriable()).ok_or(error),
+        };
+        if answer.code != TOPIC_NOT_EXIST {
+            let answer = expect(&self.client.servers, &format!("looking for queue {queue}"), answer)?;
+            let read: TopicRoute = parse(&answer.body, &self.client.servers)?;
+            if let Some(route) = self.route(queue, &topic, read) {
+                return Ok(self.keep(route));
+            }
+        }
+        self.absent(queue, known, deadline).await
+    }
+
+    /// The name servers do not know the topic, which may be because its broker is away.
+    async fn absent(&self, queue: &str, known: Option<Arc<Route>>, deadline: Instant) -> Result<Arc<Route>> {
+        let masters = self.masters(deadline).await?;
+        if let Some(route) = known {
+            let is_here =
+                |partition: &Partition| masters.iter().any(|(_, address)| **address == *partition.broker);
+            if !route.partitions.iter().all(is_here) {
+                return Ok(route);
+            }
+        }
+        self.forget(queue);
+        Err(error::no_queue(queue))
+    }
+
+    /// The masters of the region: name and address, in order of names.
+    ///
+    /// # Errors
+    /// `Unavailable`: no broker is there; `NotFound`: the region is no cluster.
+    pub async fn masters(&self, deadline: Instant) -> Result<Vec<(String, String)>> {
+        let info = self.cluster_info(deadline).await?;
+        let servers = &self.client.servers;
+        if info.brokers.is_empty() {
+            let message = format!("no broker is registered at {servers}");
+            return Err(Error::new(StatusCode::Unavailable, message)
+                .with_remedy("start the broker, or look at its namesrvAddr"));
+        }
+        let region = self.names.region.as_deref();
+        if let Some(region) = region.filter(|region| !info.clusters.contains_key(*region)) {
+            let mut known: Vec<&str> = info.clusters.keys().map(String::as_str).collect();
+            known.sort_unstable();
+            let message = format!("{servers} knows no cluster \"{region}\", which the URL names as region");
+            return Err(Error::new(StatusCode::NotFound, message)
+                .with_remedy(format!("write default, or one of: {}", known.join(", "))));
+        }
+        let mut masters: Vec<(String, String)> = info
+            .brokers
+            .into_values()
+            .filter(|broker| region.is_none_or(|region| broker.cluster == region))
+            .filter_map(|broker| Some((broker.name.clone(), broker.master()?.clone())))
+            .collect();
+        masters.sort_unstable();
+        if masters.is_empty() {
+            let message = format!("no master broker is registered at {servers}");
+            return Err(Error::new(StatusCode::Unavailable, message).with_remedy("start the master broker"));
+        }
+        Ok(masters)
+    }
+
+    pub async fn cluster_info(&self, deadline: Instant) -> Result<ClusterInfo> {
+        let answer = self.client.name_server(&Request::new(GET_BROKER_CLUSTER_INFO), deadline).await?;
+        let answer = expect(&self.client.servers, "asking for the brokers", answer)?;
+        parse(&answer.body, &self.client.servers)
+    }
+
+    fn keep(&self, route: Route) -> Arc<Route> {
+        let mut known = lock(&self.known);
+        if let Some(old) = known.get(&route.queue).filter(|old| old.same_places(&route)) {
+            for (new, old) in route.partitions.iter().zip(&old.partitions) {
+                new.was_acknowledged(old.acknowledged());
+            }
+        }
+        let route = Arc::new(route);
+        known.insert(route.queue.clone(), route.clone());
+        route
+    }
+
+    /// `None`: no broker of the region has it.
+    fn route(&self, queue: &str, topic: &str, read: TopicRoute) -> Option<Route> {
+        let mut brokers: Vec<BrokerData> = read.brokers;
+        brokers.retain(|broker| self.names.region.as_ref().is_none_or(|region| *region == broker.cluster));
+        brokers.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut partitions = Vec::new();
+        for broker in &brokers {
+            let Some(address) = broker.master() else { continue };
+            let address: Arc<str> = address.as_str().into();
+            let queues = read.queues.iter().find(|data| data.broker == broker.name);
+            for queue_id in 0..queues.map_or(0, |data| data.writes.min(MAX_QUEUES)) {
+                partitions.push(Partition {
+                    broker: address.clone(),
+                    queue_id,
+                    acknowledged: AtomicU64::new(0),
+                });
+            }
+        }
+        let brokers = brokers.iter().flat_map(|broker| broker.addresses.values().cloned()).collect();
+        (!partitions.is_empty()).then(|| Route {
+            queue: queue.into(),
+            topic: topic.into(),
+            partitions,
+            brokers,
+            at: Instant::now(),
+        })
+    }
+}
+
+/// Reads the JSON of a body. Servers before 4.9.4, and some answers of later ones, have numbers as names of members
+/// (`{0:"host"}`), which is no JSON.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8], server: &str) -> Result<T> {
+    serde_json::from_slice(&quoted(body)).map_err(|error| {
+        Error::new(StatusCode::ServerError, format!("{server} answers what cannot be read: {error}"))
+            .with_remedy("look whether that is a RocketMQ server of version 4.9 to 5.3")
+    })
+}
+
+/// The same JSON with numbers that are names of members in quotes.
+fn quoted(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + 16);
+    let (mut in_text, mut escaped, mut at_name) = (false, false, false);
+    let mut index = 0;
+    while let Some(byte) = body.get(index) {
+        if in_text {
+            in_text = *byte != b'"' || escaped;
+            escaped = *byte == b'\\' && !escaped;
+        } else if at_name && byte.is_ascii_digit() {
+            let digits = body[index..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let end = index + digits;
+            let is_name = body.get(end) == Some(&b':');
+            let quote: &[u8] = if is_name { b"\"" } else { b"" };
+            out.extend_from_slice(quote);
+            out.extend_from_slice(&body[index..end]);
+            out.extend_from_slice(quote);
+            (index, at_name) = (end, false);
+            continue;
+        } else {
+            in_text = *byte == b'"';
+            at_name = matches!(byte, b'{' | b',') || (at_name && byte.is_ascii_whitespace());
+        }
+        out.push(*byte);
+        index += 1;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_names_are_read() {
+        let text = br#"{"a{0:b\"":{0:"h:1",10:"x"},"n":[1,2,{ 3:4}]}"#;
+        let value: serde_json::Value = parse(text, "x").expect("JSON");
+        assert_eq!(value, serde_json::json!({"a{0:b\"": {"0": "h:1", "10": "x"}, "n": [1, 2, {"3": 4}]}));
+        assert!(parse::<serde_json::Value>(b"{", "x").is_err());
+    }
+}

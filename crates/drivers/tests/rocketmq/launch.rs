@@ -90,7 +90,7 @@ impl Launch for RocketMq {
              bindAddress=127.0.0.2\nlistenPort={port}\nhaListenPort={slaves}\nnamesrvAddr=127.0.0.1:{names}\n\
              registerNameServerPeriod=10000\nstorePathRootDir={data}\nstorePathCommitLog={data}/commitlog\n\
              mapedFileSizeCommitLog=16777216\nmapedFileSizeConsumeQueue=60000\nmaxHashSlotNum=5000\nmaxIndexNum=20000\n\
-             timerWheelEnable=false\nflushDiskType=ASYNC_FLUSH\nautoCreateTopicEnable=true\ncleanResourceInterval=1000\n"
+             mappedFileSizeTimerLog=1048576\nflushDiskType=ASYNC_FLUSH\nautoCreateTopicEnable=true\ncleanResourceInterval=1000\n"
         );
         if self.secured {
             let (user, password) = ADMIN;

@@ -1,0 +1,430 @@
+//! Producers. Each has a connection and a task: the task publishes whole batches, with publisher confirms, and waits for
+//! the confirms in the order of sending. What was not confirmed when something failed is not counted as stored.
+//!
+//! A message that no queue takes comes back (`mandatory`), before its confirm, and the confirm says yes all the same. lapin
+//! gives what came back with the next confirm that comes, which may be that of an earlier message: so what counts is which
+//! queue it was for. Messages to that queue fail from then on.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
+use openmessaging::{
+    Acknowledged, Error, MessageBatch, Producer, ProducerOptions, Result, SendFuture, SendReport, StatusCode,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::access_point::Shared;
+use super::config::QueueType;
+use super::error;
+use super::layout::{self, Layout};
+use super::link::Link;
+use crate::common::gate::{self, Gate, Ticket};
+
+/// So many messages, or bytes, are handed to lapin until it has written them.
+const CHUNK: usize = 256;
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+/// How often it is looked whether an alarm is on.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long it is believed which queues there are. A queue that went is told by its messages that come back.
+const BELIEVED: Duration = Duration::from_secs(30);
+
+struct Job {
+    batch: MessageBatch,
+    ticket: Ticket,
+    deadline: Instant,
+    reply: oneshot::Sender<SendReport>,
+}
+
+pub(super) struct RabbitProducer {
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    jobs: mpsc::UnboundedSender<Job>,
+    timeout: Duration,
+}
+
+impl RabbitProducer {
+    /// Must be called on the drivers' runtime.
+    pub fn start(shared: Arc<Shared>, options: &ProducerOptions) -> Result<Self> {
+        let name = if options.name.is_empty() { "producer" } else { options.name.as_str() };
+        let link = Link::new(shared.config.clone(), name, shared.outage.clone())?;
+        let (jobs, waiting) = mpsc::unbounded_channel();
+        let gate = Arc::new(Gate::default());
+        let timeout = options.timeout.unwrap_or(shared.config.timeout);
+        let task = Task {
+            shared: shared.clone(),
+            gate: gate.clone(),
+            link,
+            channel: None,
+            layouts: HashMap::new(),
+            under_way: VecDeque::new(),
+            gone: HashSet::new(),
+            told: false,
+        };
+        tokio::spawn(task.run(waiting));
+        Ok(Self { shared, gate, jobs, timeout })
+    }
+
+    fn submit(&self, batch: MessageBatch) -> std::result::Result<oneshot::Receiver<SendReport>, SendReport> {
+        let failed = |batch, error| SendReport::failed(batch, Acknowledged::Prefix(0), error);
+        if let Err(error) = self.shared.check() {
+            return Err(failed(batch, error));
+        }
+        let ticket = match self.gate.enter() {
+            Ok(ticket) => ticket,
+            Err(error) => return Err(failed(batch, error)),
+        };
+        let (reply, answer) = oneshot::channel();
+        let job = Job { batch, ticket, deadline: Instant::now() + self.timeout, reply };
+        self.jobs.send(job).map_err(|job| failed(job.0.batch, error::closed(&self.shared.config)))?;
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Producer for RabbitProducer {
+    fn send(&mut self, batch: MessageBatch) -> SendFuture {
+        let submitted = self.submit(batch);
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            match submitted {
+                Err(report) => report,
+                Ok(answer) => answer.await.unwrap_or_else(|_| {
+                    let error = error::closed(&shared.config);
+                    SendReport::failed(MessageBatch::new(), Acknowledged::Prefix(0), error)
+                }),
+            }
+        })
+    }
+
+    async fn recover(&mut self) -> Result<()> {
+        self.shared.check()?;
+        self.gate.recover().await
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        self.gate.drained().await;
+        self.gate.close();
+        Ok(())
+    }
+}
+
+impl Drop for RabbitProducer {
+    fn drop(&mut self) {
+        self.gate.close();
+    }
+}
+
+/// A batch that was published, as far as it could be.
+struct Sent {
+    job: Job,
+    /// Of the messages from the first on, with the queues that they went to.
+    confirms: VecDeque<(ShortString, PublisherConfirm)>,
+    confirmed: usize,
+    /// Why the message behind those was not published.
+    failure: Option<Error>,
+}
+
+/// A message that can be published.
+type Ready = (ShortString, BasicProperties);
+
+struct Task {
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    link: Link,
+    channel: Option<Channel>,
+    layouts: HashMap<Arc<str>, (Layout, Instant)>,
+    under_way: VecDeque<Sent>,
+    /// Queues whose messages came back since the last failure was over.
+    gone: HashSet<ShortString>,
+    /// The reason of the last failure was told.
+    told: bool,
+}
+
+impl Task {
+    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let closed = self.shared.closed.clone();
+        let mut open = true;
+        while open || !self.under_way.is_empty() {
+            tokio::select! {
+                biased;
+                confirmation = confirmed(&mut self.under_way), if !self.under_way.is_empty() => {
+                    self.take(confirmation).await;
+                    // What came with it needs no turn of its own.
+                    while !self.under_way.is_empty()
+                        && let Some(more) = confirmed(&mut self.under_way).now_or_never()
+                    {
+                        self.take(more).await;
+                    }
+                }
+                job = jobs.recv(), if open => match job {
+                    Some(job) => self.publish(job).await,
+                    None => open = false,
+                },
+                () = closed.cancelled(), if open => {
+                    jobs.close();
+                    while let Ok(job) = jobs.try_recv() {
+                        finish(job, 0, Some(error::closed(&self.shared.config)));
+                    }
+                    open = false;
+                }
+                () = tokio::time::sleep(LOOK), if !self.under_way.is_empty() => {
+                    if self.link.is_blocked().await {
+                        let why = error::full(&self.shared.config);
+                        self.give_up(&why);
+                    }
+                }
+            }
+        }
+        self.link.close().await;
+    }
+
+    /// Publishes a batch, up to the first message that cannot be.
+    async fn publish(&mut self, job: Job) {
+        if self.gate.has_failed() {
+            return finish(job, 0, Some(gate::aborted()));
+        }
+        self.told = false;
+        if self.under_way.is_empty() {
+            self.gone.clear();
+        }
+        let (ready, failure) = self.prepare(&job).await;
+        let mut sent = Sent { job, confirms: VecDeque::with_capacity(ready.len()), confirmed: 0, failure };
+        if !ready.is_empty()
+            && let Err(error) = self.write(&mut sent, ready).await
+        {
+            sent.failure = Some(error);
+        }
+        if sent.failure.is_some() {
+            self.gate.fail();
+        }
+        self.under_way.push_back(sent);
+    }
+
+    /// The messages that can be published, from the first on, and why the next cannot.
+    async fn prepare(&mut self, job: &Job) -> (Vec<Ready>, Option<Error>) {
+        let mut ready = Vec::with_capacity(job.batch.len());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+        let sent = (self.shared.config.queue_type == QueueType::Stream).then_some(now);
+        let mut layouts: Vec<Result<Layout>> = Vec::new();
+        for queue in job.batch.queues() {
+            layouts.push(self.layout(queue, job.deadline).await);
+        }
+        for (index, message) in job.batch.iter().enumerate() {
+            let layout = job.batch.queue_of(index).and_then(|queue| layouts.get(queue));
+            let made = match layout {
+                Some(Ok(layout)) => self.shared.place(layout, &message).and_then(|queue| {
+                    super::message::properties(&message, sent).map(|properties| (queue, properties))
+                }),
+                Some(Err(error)) => Err(error::again(error)),
+                None => Err(error::no_queue(&self.shared.config, message.queue)),
+            };
+            match made {
+                Ok(made) => ready.push(made),
+                Err(error) => return (ready, Some(error)),
+            }
+        }
+        (ready, None)
+    }
+
+    async fn layout(&mut self, queue: &Arc<str>, deadline: Instant) -> Result<Layout> {
+        if let Some((layout, when)) = self.layouts.get(queue)
+            && when.elapsed() < BELIEVED
+        {
+            return Ok(layout.clone());
+        }
+        self.layouts.remove(queue);
+        let layout = layout::find(&self.shared.link, self.shared.config.queue_type, queue, deadline).await?;
+        self.layouts.insert(queue.clone(), (layout.clone(), Instant::now()));
+        Ok(layout)
+    }
+
+    async fn channel(&mut self, deadline: Instant) -> Result<Channel> {
+        if let Some(channel) = self.channel.as_ref().filter(|channel| channel.status().connected()) {
+            return Ok(channel.clone());
+        }
+        // What is under way on a channel that was lost fails first: nothing may be published behind it.
+        if !self.under_way.is_empty() {
+            return Err(Error::new(
+                StatusCode::Unavailable,
+                format!(
+                    "the connection to {} was lost while messages were under way",
+                    self.shared.config.server()
+                ),
+            )
+            .with_remedy("recover the producer, and send again"));
+        }
+        let channel = self.link.channel(deadline).await?;
+        let select = channel.confirm_select(ConfirmSelectOptions::default());
+        self.link.call("asking for confirms", deadline, select).await?;
+        self.channel = Some(channel.clone());
+        Ok(channel)
+    }
+
+    /// Hands the messages to lapin, and waits until they are written.
+    async fn write(&mut self, sent: &mut Sent, ready: Vec<Ready>) -> Result<()> {
+        let deadline = sent.job.deadline;
+        let channel = self.channel(deadline).await?;
+        let mut ready = ready.into_iter().enumerate().peekable();
+        while ready.peek().is_some() {
+            if self.link.is_blocked().await {
+                return Err(error::full(&self.shared.config));
+            }
+            let (mut bytes, mut writing) = (0, Vec::with_capacity(CHUNK));
+            while writing.len() < CHUNK && bytes < CHUNK_BYTES {
+                let Some((index, (queue, properties))) = ready.next() else { break };
+                let body = sent.job.batch.get(index).and_then(|message| message.body).unwrap_or_default();
+                bytes += body.len();
+                let options = BasicPublishOptions { mandatory: true, immediate: false };
+                let mut publish: Pin<Box<dyn Future<Output = lapin::Result<PublisherConfirm>> + Send + '_>> =
+                    Box::pin(channel.basic_publish("".into(), queue.clone(), options, body, properties));
+                // The first poll is what puts it in line.
+                let first = poll_fn(|cx| Poll::Ready(publish.as_mut().poll(cx))).await;
+                writing.push((queue, publish, first));
+            }
+            for (queue, publish, first) in writing {
+                let written = match first {
+                    Poll::Ready(written) => Some(written),
+                    Poll::Pending => written(&self.link, publish, deadline).await,
+                };
+                match written {
+                    Some(Ok(confirm)) => sent.confirms.push_back((queue, confirm)),
+                    Some(Err(error)) => return Err(self.link.failed("sending", &error)),
+                    None => return Err(self.stuck().await),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why nothing is written or confirmed.
+    async fn stuck(&self) -> Error {
+        if self.link.is_blocked().await { error::full(&self.link.config) } else { self.link.late("sending") }
+    }
+
+    /// The next confirm of the first batch, or the end of that batch.
+    async fn take(&mut self, confirmation: Outcome) {
+        let Some(first) = self.under_way.front_mut() else { return };
+        let failure = match confirmation {
+            Outcome::Ended => first.failure.take(),
+            Outcome::Confirm(queue, Ok(confirmation)) => {
+                let nack = confirmation.is_nack();
+                if let Some(returned) = confirmation.take_message() {
+                    self.gone.insert(returned.delivery.routing_key);
+                }
+                if self.gone.contains(&queue) {
+                    self.layouts.clear();
+                    Some(error::no_queue(&self.shared.config, queue.as_str()))
+                } else if nack {
+                    Some(error::refused(&self.shared.config, queue.as_str()))
+                } else {
+                    first.confirmed += 1;
+                    return;
+                }
+            }
+            Outcome::Confirm(_, Err(error)) => {
+                self.channel = None;
+                Some(self.link.failed("sending", &error))
+            }
+            Outcome::Late => {
+                let why = self.stuck().await;
+                return self.give_up(&why);
+            }
+        };
+        if let Some(sent) = self.under_way.pop_front() {
+            self.end(sent, failure);
+        }
+    }
+
+    /// Answers a batch. The first that failed says why; those that were published behind it are answered by what became of
+    /// them.
+    fn end(&mut self, sent: Sent, failure: Option<Error>) {
+        let failure = failure.map(|error| {
+            self.gate.fail();
+            self.layouts.clear();
+            if std::mem::replace(&mut self.told, true) { gate::aborted() } else { error }
+        });
+        finish(sent.job, sent.confirmed, failure);
+    }
+
+    /// Nothing of what is under way is waited for any longer. It may be stored yet, and then in its place: the connection
+    /// stays, and what is sent later goes behind it.
+    fn give_up(&mut self, why: &Error) {
+        self.gate.fail();
+        self.layouts.clear();
+        for mut sent in std::mem::take(&mut self.under_way) {
+            while let Some((_, confirm)) = sent.confirms.front_mut() {
+                match confirm.now_or_never() {
+                    Some(Ok(Confirmation::Ack(None))) => {
+                        sent.confirms.pop_front();
+                        sent.confirmed += 1;
+                    }
+                    _ => break,
+                }
+            }
+            let whole = sent.confirms.is_empty() && sent.failure.is_none();
+            let failure = (!whole).then(|| error::again(why));
+            self.end(sent, failure);
+        }
+    }
+}
+
+enum Outcome {
+    Confirm(ShortString, lapin::Result<Confirmation>),
+    /// Everything that was published is confirmed.
+    Ended,
+    /// It took too long.
+    Late,
+}
+
+/// The next confirm that is due. Nothing is lost when it is dropped.
+async fn confirmed(under_way: &mut VecDeque<Sent>) -> Outcome {
+    let Some(first) = under_way.front_mut() else { return std::future::pending().await };
+    let deadline = first.job.deadline;
+    let Some((_, confirm)) = first.confirms.front_mut() else { return Outcome::Ended };
+    match timeout_at(deadline, confirm).await {
+        Ok(confirmation) => match first.confirms.pop_front() {
+            Some((queue, _)) => Outcome::Confirm(queue, confirmation),
+            None => Outcome::Ended,
+        },
+        Err(_) => Outcome::Late,
+    }
+}
+
+/// Waits until lapin wrote a message; `None`: it does not, for an alarm or for too long.
+async fn written<T>(
+    link: &Link,
+    mut publish: Pin<Box<dyn Future<Output = lapin::Result<T>> + Send + '_>>,
+    deadline: Instant,
+) -> Option<lapin::Result<T>> {
+    loop {
+        let look = deadline.min(Instant::now() + LOOK);
+        match timeout_at(look, &mut publish).await {
+            Ok(written) => return Some(written),
+            Err(_) if Instant::now() >= deadline || link.is_blocked().await => return None,
+            Err(_) => {}
+        }
+    }
+}
+
+fn finish(job: Job, confirmed: usize, failure: Option<Error>) {
+    let Job { batch, reply, ticket, .. } = job;
+    let report = match failure {
+        None => SendReport::all(batch),
+        Some(error) => SendReport::failed(batch, Acknowledged::Prefix(confirmed), error),
+    };
+    // Nobody may be waiting for it (D12).
+    let _ = reply.send(report);
+    drop(ticket);
+}

@@ -1,0 +1,215 @@
+//! What fetches one stream ahead for a consumer.
+//!
+//! A stream gives credit by messages, not bytes: as many are asked for as fill half of what may be fetched ahead, by the
+//! size that messages had last; at first few. They are acknowledged, which is what lets the broker send more, only when
+//! there is room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::BasicAckOptions;
+use lapin::types::ShortString;
+use openmessaging::{Error, MessageBatch, Result};
+use tokio::time::Instant;
+
+use super::access_point::Shared;
+use super::bounds::{self, Place};
+use super::message;
+use crate::common::inbox::Feed;
+
+/// Messages asked for while their size is not known, and at most.
+const FEW: u16 = 16;
+const MANY: u16 = 1000;
+
+/// So much is put in at once.
+const CHUNK: usize = 1000;
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Between attempts to go on after a failure.
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct StreamFeed {
+    pub shared: Arc<Shared>,
+    pub feed: Feed,
+    pub stream: ShortString,
+    /// How many bytes may be under way: this partition's share of what is fetched ahead.
+    pub bytes: usize,
+}
+
+enum End {
+    /// Nobody wants it any more.
+    Ended,
+    /// To be asked anew, for another number of messages.
+    Again,
+}
+
+impl StreamFeed {
+    pub async fn run(self) {
+        let mut next = self.feed.from;
+        let mut window = Window::new(self.bytes);
+        loop {
+            let pumped = tokio::select! {
+                biased;
+                () = self.feed.ended() => return,
+                () = self.shared.closed.cancelled() => return,
+                pumped = self.pump(&mut next, &mut window) => pumped,
+            };
+            match pumped {
+                Ok(End::Ended) => return,
+                Ok(End::Again) => {}
+                Err(error) if error.is_retriable() => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    self.feed.fail(error);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn pump(&self, next: &mut u64, window: &mut Window) -> Result<End> {
+        let (link, stream) = (&self.shared.link, &self.stream);
+        let deadline = || Instant::now() + self.shared.config.timeout;
+        let channel = link.try_channel(deadline()).await?;
+        let asked = window.messages;
+        let mut consumer =
+            bounds::consume(link, &channel, stream, Place::Offset(*next), asked, "feed", deadline()).await?;
+        let failed = |error: Option<lapin::Error>| match error {
+            Some(error) => link.failed(&format!("reading stream {stream}"), &error),
+            None => bounds::gone(link, stream),
+        };
+        let mut unacknowledged: u16 = 0;
+        loop {
+            let first = match consumer.next().await {
+                Some(Ok(delivery)) => delivery,
+                Some(Err(error)) => return Err(failed(Some(error))),
+                None => return Err(failed(None)),
+            };
+            let mut chunk = Chunk { messages: MessageBatch::new(), offsets: Vec::new() };
+            let (mut count, mut bytes) = (1, first.data.len());
+            let mut tag = first.delivery_tag;
+            self.take(&mut chunk, &first, next)?;
+            let mut problem: Option<Error> = None;
+            while count < CHUNK && bytes < CHUNK_BYTES {
+                match consumer.next().now_or_never() {
+                    Some(Some(Ok(delivery))) => {
+                        count += 1;
+                        bytes += delivery.data.len();
+                        tag = delivery.delivery_tag;
+                        self.take(&mut chunk, &delivery, next)?;
+                    }
+                    Some(Some(Err(error))) => problem = Some(failed(Some(error))),
+                    Some(None) => problem = Some(failed(None)),
+                    None => break,
+                }
+                if problem.is_some() {
+                    break;
+                }
+            }
+            window.saw(count, chunk.messages.data_len().max(bytes));
+            unacknowledged = unacknowledged.saturating_add(count as u16);
+            if !self.feed.deliver(chunk.messages, chunk.offsets, *next) {
+                return Ok(End::Ended);
+            }
+            if let Some(problem) = problem {
+                return Err(problem);
+            }
+            if self.feed.room().await.is_none() {
+                return Ok(End::Ended);
+            }
+            if window.should_change(asked) {
+                super::layout::close(channel);
+                return Ok(End::Again);
+            }
+            if unacknowledged >= asked.div_ceil(4) {
+                unacknowledged = 0;
+                let ack = channel.basic_ack(tag, BasicAckOptions { multiple: true });
+                link.call("reading a stream", deadline(), ack).await?;
+            }
+        }
+    }
+
+    /// Adds a message, unless it lies before what is wanted: the broker begins with a whole chunk.
+    fn take(&self, chunk: &mut Chunk, delivery: &Delivery, next: &mut u64) -> Result<()> {
+        let offset = bounds::offset(&self.stream, delivery)?;
+        if offset >= *next {
+            let place = &self.feed.place;
+            message::take(
+                &mut chunk.messages,
+                &place.queue,
+                place.partition,
+                &delivery.properties,
+                &delivery.data,
+            );
+            chunk.offsets.push(offset);
+            *next = offset + 1;
+        }
+        Ok(())
+    }
+}
+
+struct Chunk {
+    messages: MessageBatch,
+    offsets: Vec<u64>,
+}
+
+/// How many messages are asked for.
+#[derive(Debug)]
+struct Window {
+    bytes: usize,
+    messages: u16,
+    /// Since it was changed.
+    seen: usize,
+    /// Of a message, in bytes; grows at once, and sinks slowly.
+    size: usize,
+}
+
+impl Window {
+    fn new(bytes: usize) -> Self {
+        let mut window = Self { bytes: bytes / 2, messages: FEW, seen: 0, size: 1024 };
+        window.messages = window.wanted().min(FEW);
+        window
+    }
+
+    fn saw(&mut self, count: usize, bytes: usize) {
+        let size = (bytes / count.max(1)).max(1);
+        self.size = if self.seen == 0 || size > self.size { size } else { (self.size * 7 + size) / 8 };
+        self.seen += count;
+    }
+
+    fn wanted(&self) -> u16 {
+        (self.bytes / self.size.max(1)).clamp(1, MANY as usize) as u16
+    }
+
+    /// Fewer at once; more once that many came.
+    fn should_change(&mut self, asked: u16) -> bool {
+        let wanted = self.wanted();
+        let more = wanted / 2 >= asked && self.seen >= asked as usize;
+        if wanted <= asked / 2 || more {
+            (self.messages, self.seen) = (wanted, 0);
+            return true;
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_messages_follows_their_size() {
+        let mut window = Window::new(4 * 1024 * 1024);
+        assert_eq!(window.messages, FEW);
+        window.saw(10, 10 * 1024);
+        assert!(!window.should_change(FEW), "too few came");
+        window.saw(10, 10 * 1024);
+        assert!(window.should_change(FEW));
+        assert_eq!(window.messages, MANY);
+        window.saw(1, 1024 * 1024);
+        assert!(window.should_change(MANY), "large ones: at once");
+        assert_eq!(window.messages, 2);
+        assert_eq!(Window::new(1).messages, 1);
+    }
+}

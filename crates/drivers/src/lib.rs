@@ -35,10 +35,16 @@ use openmessaging::DriverRegistry;
 pub fn registry() -> DriverRegistry {
     let mut registry = DriverRegistry::new();
     registry.register(Arc::new(local::LocalDriver));
+    #[cfg(feature = "nats")]
+    registry.register(Arc::new(nats::NatsDriver));
+    #[cfg(feature = "rabbitmq")]
+    registry.register(Arc::new(rabbitmq::RabbitMqDriver));
+    #[cfg(feature = "redis")]
+    registry.register(Arc::new(redis::RedisDriver));
     registry
 }
 
 /// The lock, also after a thread panicked with it.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

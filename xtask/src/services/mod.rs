@@ -9,10 +9,12 @@ mod kafka;
 pub mod mariadb;
 mod mysql;
 mod mysql_family;
+mod nats;
 mod private;
 pub mod process;
 mod rabbitmq;
 mod redis;
+mod rocketmq;
 mod state;
 mod tls;
 
@@ -31,6 +33,8 @@ pub fn all() -> Vec<Box<dyn Service>> {
         Box::new(kafka::Kafka),
         Box::new(redis::Redis),
         Box::new(rabbitmq::RabbitMq),
+        Box::new(nats::Nats),
+        Box::new(rocketmq::RocketMq),
         Box::new(mariadb::BENCH),
     ]
 }

@@ -3,5 +3,7 @@
 
 #[cfg(feature = "queue-store")]
 pub(crate) mod queue;
+#[cfg(any(feature = "queue-store", feature = "nats"))]
+pub(crate) mod scratch;
 pub(crate) mod table;
 pub(crate) mod watch;

@@ -129,7 +129,7 @@ impl StoreTable {
         Ok(())
     }
 
-    #[cfg(feature = "queue-store")]
+    #[cfg(any(feature = "queue-store", feature = "nats"))]
     pub fn clear(&self, writing: &WriteTransaction) -> std::result::Result<(), redb::Error> {
         writing.delete_table(self.definition())?;
         Ok(())

@@ -14,7 +14,7 @@ use openmessaging::{Error, Result, StatusCode};
 use redb::WriteTransaction;
 
 use super::record::{Condition, Id, Record, decode};
-use super::scratch::Scratch;
+use crate::store::scratch::Scratch;
 use crate::store::table::StoreTable;
 use crate::store::watch::Event;
 

@@ -14,7 +14,6 @@ mod append;
 mod fold;
 mod follow;
 mod record;
-mod scratch;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +36,7 @@ use self::append::{Appender, Request, Waiters, Write};
 use self::fold::{Fold, Outcome};
 use self::follow::Follower;
 use self::record::Condition;
-use self::scratch::Scratch;
+use super::scratch::Scratch;
 use super::table::{self, Newer, StoreTable};
 use super::watch::{self, Feed, Watched};
 use crate::lock;

@@ -39,7 +39,7 @@ impl StorageBackend for Unsynced {
 
 /// The database. Cloning shares it.
 #[derive(Clone)]
-pub(super) struct Scratch(Arc<Database>);
+pub(crate) struct Scratch(Arc<Database>);
 
 impl Scratch {
     pub fn new() -> Result<Self> {

@@ -1,4 +1,4 @@
-//! A worker is killed, its disk is gone, and another one goes on: configurations, positions and status were in the broker.
+//! A worker is killed, its disk is gone, and it is started again elsewhere, under its name: configurations, positions and status were in the broker.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -64,7 +64,7 @@ fn a_worker_goes_on_with_an_empty_disk(broker: &str) {
     append(&from, FIRST..ALL);
 
     let there = Home::new();
-    let worker = there.worker(&[&way[..], &["--worker-id", "another"]].concat());
+    let worker = there.worker(&way);
     worker.runs("from");
     worker.runs("to");
     arrives(&to, ALL);

@@ -97,6 +97,8 @@ struct State {
     generations: u64,
     info: ServerInfo,
     why: Option<Error>,
+    /// The user may not subscribe to answers: nothing can be asked.
+    deaf: Option<Error>,
     next: u64,
     subscriptions: HashMap<u64, (String, Arc<Mutex<dyn Sink>>)>,
     pending: HashMap<u64, Pending>,
@@ -252,6 +254,9 @@ impl Link {
         let (answer, answered) = oneshot::channel();
         let number = {
             let mut state = lock(&inner.state);
+            if let Some(error) = &state.deaf {
+                return Err(Unanswered::Failed(error::again(error)));
+            }
             let number = state.number();
             state.pending.insert(number, Pending { subject: subject.to_owned(), answer });
             number
@@ -332,6 +337,7 @@ impl Inner {
     fn begin(&self, info: &ServerInfo) {
         let mut state = lock(&self.state);
         state.info = info.clone();
+        state.deaf = None;
         state.generations += 1;
         let mut bytes = Vec::new();
         wire::subscribe(&mut bytes, &format!("{}.*", self.inbox), ANSWERS);
@@ -431,6 +437,9 @@ impl Inner {
         let error = forbidden(&self.config.server, text);
         let mut state = lock(&self.state);
         // Without the right to subscribe no answer comes at all.
+        if !publishing && subject.starts_with(&self.inbox) {
+            state.deaf = Some(error::again(&error));
+        }
         let hit: Vec<u64> = state
             .pending
             .iter()

@@ -15,7 +15,7 @@ use super::routes::{Routes, parse};
 
 /// Below so many hours of reserved time the key/value stores are in danger; below the second, so is a worker that is down
 /// over a weekend.
-const STORES_NEED: u64 = 2;
+const STORES_NEED: u64 = 12;
 const WORKERS_NEED: u64 = 72;
 
 type Table = HashMap<String, String>;

@@ -70,6 +70,9 @@ pub(super) fn status_of(code: i32, remark: &str) -> (StatusCode, &'static str) {
         }
         INVALID_PARAMETER => (StatusCode::BadParameter, "see the broker's text"),
         GO_AWAY => (StatusCode::Unavailable, "the broker is being stopped: start it again"),
+        SYSTEM_ERROR if remark.contains("in-sync replicas") => {
+            (StatusCode::Unavailable, "start the slaves of the broker, or lower its inSyncReplicas")
+        }
         _ if remark.contains("RejectedExecutionException") || remark.contains("OUT_OF_THREAD") => {
             (StatusCode::Unavailable, "the broker is flooded: send less, or look at its load")
         }

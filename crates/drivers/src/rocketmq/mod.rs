@@ -13,10 +13,16 @@
 //! **Accounts.** `access.key` and `secret.key` (or `user` and `password`, or the account of the URL) sign each request as
 //! RocketMQ's own clients do (HMAC-SHA1), for the ACL of versions 4 and 5.
 //!
-//! **Positions and stores.** See [`positions`]: RocketMQ's own table of positions is written every 5 s, which is too seldom.
-//! Stores are topics of one queue. RocketMQ removes what is older than `fileReservedTime` (72 h by default), the newest file
-//! apart, and has no retention of a topic's own; so every process that uses a store writes a snapshot of it every 20 minutes
-//! at least. What nobody uses for longer than `fileReservedTime` may be lost: `diagnose` tells where that is short.
+//! **Positions and stores.** RocketMQ writes its own table of positions every 5 s, which is too seldom to count as durable:
+//! see [`positions`]. Stores are topics of one queue. RocketMQ removes messages older than `fileReservedTime` (72 h by default;
+//! the newest file of its log apart), whatever topic they are in, and has no retention of a topic's own. So whoever uses a
+//! store writes a snapshot of it every 6 h at least, and what is in use never gets old. What nobody used for longer than
+//! `fileReservedTime`, less 6 h, may be lost, once other topics have written enough for the log to go on to another file:
+//! where all workers may be down for a month, set it to more than that. `diagnose` tells where it is short.
+//!
+//! Topics with `cleanup.policy=COMPACTION` (5.1) would be kept for ever, and are no way out: they keep the last message of a
+//! key, and a store's last message about a key may be a conditional put that lost. Tables of the broker that are kept for
+//! ever (positions, attributes of topics, the key/value settings of name servers) hold numbers, or have no versions.
 
 mod access_point;
 mod admin;

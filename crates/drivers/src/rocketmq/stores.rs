@@ -17,8 +17,8 @@ use crate::common::runtime;
 use crate::store::queue::{QueueStores, StoreQueue};
 use crate::store::table;
 
-/// Brokers remove what is older than `fileReservedTime`, 72 h by default and an hour at least: see `mod`.
-const SNAPSHOT: Duration = Duration::from_secs(20 * 60);
+/// Brokers remove what is older than `fileReservedTime`, 72 h by default: see `mod`.
+const SNAPSHOT: Duration = Duration::from_secs(6 * 3600);
 
 pub(super) struct Stores {
     routes: Arc<Routes>,

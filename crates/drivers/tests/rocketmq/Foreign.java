@@ -63,6 +63,7 @@ public class Foreign {
                 String key = message.getKeys();
                 byte[] keys = key == null || key.isEmpty() ? null : key.getBytes("UTF-8");
                 System.out.println("message " + text(keys) + " " + text(message.getBody()));
+                System.out.println("properties " + new TreeMap<>(message.getProperties()));
                 read++;
             }
         }

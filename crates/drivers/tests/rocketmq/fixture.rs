@@ -218,10 +218,11 @@ impl ServerFixture for Private {
 
     async fn accesses(&mut self) -> Vec<Access> {
         let plain = self.names();
-        let secured = PrivateBroker::start(launch::RocketMq { secured: true });
+        let launch = launch::RocketMq { secured: true };
+        let secured = PrivateBroker::start(launch);
         let place = secured.place().clone();
         let names = place.address();
-        let broker = format!("127.0.0.2:{}", launch::broker_port(&place));
+        let broker = format!("{}:{}", launch.host(), launch::broker_port(&place));
         foreign::make_user(&place.folder, &names, &broker, "reader", "reader-secret");
         // It lives as long as the test's own broker.
         self.secured = Some(secured);

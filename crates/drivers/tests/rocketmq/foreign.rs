@@ -52,6 +52,12 @@ pub fn read(home: &Path, names: &str, topic: &str, count: usize) -> Vec<Foreign>
     parts.map(|(key, body)| Foreign { key: decoded(key), body: decoded(body).unwrap_or_default() }).collect()
 }
 
+/// What its client says of the properties of so many messages: `{name=value, ...}`.
+pub fn properties(home: &Path, names: &str, topic: &str, count: usize) -> Vec<String> {
+    let lines = run(home, &["read", names, topic, &count.to_string()], "");
+    lines.iter().filter_map(|line| line.strip_prefix("properties ").map(str::to_owned)).collect()
+}
+
 /// A user without any right.
 pub fn make_user(home: &Path, names: &str, broker: &str, user: &str, password: &str) {
     let (admin, secret) = launch::ADMIN;

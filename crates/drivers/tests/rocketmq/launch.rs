@@ -1,6 +1,7 @@
 //! How a name server and a broker of a test's own are run.
 //!
-//! The broker listens on 127.0.0.2 and tells its clients 127.0.0.2, or, behind a proxy, 127.0.0.1 with the same port.
+//! The broker listens on 127.0.0.2 and tells its clients 127.0.0.2, or, behind a proxy, 127.0.0.1 with the same port. One with
+//! TLS listens on 127.0.0.1, for which its certificate is.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,6 +33,13 @@ pub fn small_disk(place: &Instance) -> PathBuf {
 /// While this file is there, that disk is filled by something else.
 pub fn fill(place: &Instance) -> PathBuf {
     place.folder.join("fill")
+}
+
+impl RocketMq {
+    /// Where the broker listens.
+    pub fn host(&self) -> &'static str {
+        if self.secured { "127.0.0.1" } else { "127.0.0.2" }
+    }
 }
 
 pub fn broker_port(place: &Instance) -> u16 {
@@ -84,10 +92,10 @@ impl Launch for RocketMq {
         let (port, slaves) = (place.ports[1], place.ports[2]);
         let data = place.folder.join("store");
         std::fs::create_dir_all(&data).expect("a folder");
-        let data = data.display();
+        let (data, host) = (data.display(), self.host());
         let mut settings = format!(
-            "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nbrokerIP1=127.0.0.2\n\
-             bindAddress=127.0.0.2\nlistenPort={port}\nhaListenPort={slaves}\nnamesrvAddr=127.0.0.1:{names}\n\
+            "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nbrokerIP1={host}\n\
+             bindAddress={host}\nlistenPort={port}\nhaListenPort={slaves}\nnamesrvAddr=127.0.0.1:{names}\n\
              registerNameServerPeriod=10000\nstorePathRootDir={data}\nstorePathCommitLog={data}/commitlog\n\
              mapedFileSizeCommitLog=16777216\nmapedFileSizeConsumeQueue=60000\nmaxHashSlotNum=5000\nmaxIndexNum=20000\n\
              mappedFileSizeTimerLog=1048576\nflushDiskType=ASYNC_FLUSH\nautoCreateTopicEnable=true\ncleanResourceInterval=1000\n"
@@ -129,7 +137,7 @@ impl Launch for RocketMq {
     }
 
     fn probe(&self, place: &Instance) -> Result<(), String> {
-        TcpStream::connect(("127.0.0.2", broker_port(place))).map_err(|error| format!("broker: {error}"))?;
+        TcpStream::connect((self.host(), broker_port(place))).map_err(|error| format!("broker: {error}"))?;
         // 106: GET_BROKER_CLUSTER_INFO.
         let header = r#"{"code":106,"flag":0,"language":"JAVA","opaque":1,"version":479}"#;
         let length = header.len() as u32;

@@ -3,6 +3,7 @@
 mod fixture;
 mod foreign;
 mod launch;
+mod own;
 
 mod conformance {
     use crate::fixture::{Private, Shared};

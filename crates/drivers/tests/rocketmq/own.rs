@@ -1,0 +1,173 @@
+//! What is RocketMQ's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openmessaging::{
+    ConsumerOptions, MessageBatch, MessagingAccessPoint, ProducerOptions, PullConsumer, QueuePartition,
+    QueueSpec, SendReport, Severity, StartAt, StatusCode,
+};
+use testkit::block_on;
+use testkit::driver::{DriverFixture, unique};
+use testkit::server::{Foreign, ServerFixture};
+
+use crate::fixture::{Private, Shared, properties, url};
+use crate::foreign;
+
+type Point = Arc<dyn MessagingAccessPoint>;
+
+async fn open(fixture: &impl DriverFixture, pairs: &[(&str, &str)]) -> Point {
+    let opened = fixture.driver().connect(&fixture.url(), &properties(pairs)).await;
+    opened.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn queue(point: &Point, name: &str, partitions: u32) -> Arc<str> {
+    let name = unique(name);
+    point.resources().create_queue(&QueueSpec::new(&*name, partitions)).await.expect("created");
+    name.into()
+}
+
+async fn send(point: &Point, batch: MessageBatch) -> SendReport {
+    let mut producer = point.producer(ProducerOptions::default()).await.expect("a producer");
+    let report = producer.send(batch).await;
+    producer.close().await.expect("closed");
+    report
+}
+
+async fn read(point: &Point, queue: &Arc<str>, count: usize) -> Vec<Vec<u8>> {
+    let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
+    let place = QueuePartition::new(queue.clone(), 0);
+    consumer.assign(&[(place, StartAt::Begin)]).await.expect("assigned");
+    take(&mut *consumer, count).await
+}
+
+async fn take(consumer: &mut dyn PullConsumer, count: usize) -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    while bodies.len() < count {
+        let batch = consumer.poll(1 << 20, Duration::from_secs(20)).await.expect("polled").expect("messages");
+        bodies.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().to_vec()));
+    }
+    bodies
+}
+
+fn bodies(queue: &Arc<str>, bodies: &[Vec<u8>]) -> MessageBatch {
+    let mut batch = MessageBatch::new();
+    for body in bodies {
+        batch.start().finish(queue, Some(0), 1, Some(body));
+    }
+    batch
+}
+
+/// A broker that takes less than requests hold gets messages one by one.
+#[test]
+fn a_broker_with_a_smaller_limit_gets_smaller_requests() {
+    block_on(async {
+        let mut fixture = Private::new();
+        fixture.set("maxMessageSize=20000");
+        let point = open(&fixture, &[]).await;
+        let queue = queue(&point, "small", 1).await;
+        let mut sent: Vec<Vec<u8>> = (0..100_u8).map(|number| vec![number; 1000]).collect();
+        assert!(send(&point, bodies(&queue, &sent)).await.error.is_none());
+        assert_eq!(read(&point, &queue, 100).await, sent);
+        sent[2] = vec![7; 30_000];
+        let report = send(&point, bodies(&queue, &sent)).await;
+        let error = report.error.expect("too large");
+        assert_eq!((error.status, report.acknowledged.prefix()), (StatusCode::MessageTooLarge, 2), "{error}");
+        let found = point.diagnose().await.expect("diagnosed").findings;
+        assert!(found.iter().any(|finding| finding.code == "rocketmq.max-message-size"), "{found:?}");
+        point.close().await.expect("closed");
+    });
+}
+
+/// One name server that answers is enough.
+#[test]
+fn any_name_server_will_do() {
+    block_on(async {
+        let fixture = Shared::new();
+        let endpoint = fixture.url().endpoints()[0].clone();
+        let address = format!("{}:{}", endpoint.host, endpoint.port.unwrap_or_default());
+        let both = url(&format!("127.0.0.1:1,{address}"), "default");
+        let point = fixture.driver().connect(&both, &properties(&[])).await.expect("open");
+        let found = point.diagnose().await.expect("diagnosed").findings;
+        let about = |severity| {
+            found.iter().any(|finding| finding.code == "rocketmq.name-server" && finding.severity == severity)
+        };
+        assert!(about(Severity::Ok) && about(Severity::Warning), "{found:?}");
+        point.close().await.expect("closed");
+    });
+}
+
+/// What others compress is read (their client does from 4 KiB on); headers that are text are properties to them.
+#[test]
+fn others_compressed_bodies_are_read_and_headers_are_properties() {
+    block_on(async {
+        let fixture = Private::new();
+        let point = open(&fixture, &[]).await;
+        let theirs: Arc<str> = unique("theirs").into();
+        let large = Foreign { key: None, body: b"0123456789".repeat(2000) };
+        fixture.write_foreign(&theirs, std::slice::from_ref(&large)).await;
+        let described = point.resources().describe_queue(&theirs).await.expect("described");
+        let at =
+            described.partitions.iter().find(|partition| partition.end > 0).expect("a message").partition;
+        let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
+        let place = QueuePartition::new(theirs.clone(), at);
+        consumer.assign(&[(place, StartAt::Begin)]).await.expect("assigned");
+        assert_eq!(take(&mut *consumer, 1).await, [large.body]);
+
+        let own = queue(&point, "own", 1).await;
+        let mut batch = MessageBatch::new();
+        for number in ["1", "2"] {
+            let mut writer = batch.start();
+            writer.sharding_key(Some(b"order"));
+            writer.key(Some(b"k"));
+            writer.header("TAGS", Some(b"red"));
+            writer.header("number", Some(number.as_bytes()));
+            writer.finish(&own, Some(0), 1, Some(b"x"));
+        }
+        assert!(send(&point, batch).await.error.is_none());
+        let place = fixture.broker().place();
+        let seen = foreign::properties(&place.folder, &place.address(), &own, 2);
+        for (seen, number) in seen.iter().zip(["number=1", "number=2"]) {
+            for part in ["KEYS=k", "TAGS=red", "__SHARDINGKEY=order", number] {
+                assert!(seen.contains(part), "{part} in {seen}");
+            }
+        }
+        point.close().await.expect("closed");
+    });
+}
+
+/// A message that no slave has is acknowledged only where the settings say so; and `doctor` tells what loses messages.
+#[test]
+fn a_missing_slave_is_a_failure_unless_it_is_accepted() {
+    block_on(async {
+        let mut fixture = Private::new();
+        let codes = |found: Vec<openmessaging::Finding>| -> Vec<(&'static str, Severity)> {
+            found.into_iter().map(|finding| (finding.code, finding.severity)).collect()
+        };
+        let point = open(&fixture, &[]).await;
+        let found = codes(point.diagnose().await.expect("diagnosed").findings);
+        for code in ["rocketmq.flush", "rocketmq.replication", "rocketmq.auto-create-topic"] {
+            assert!(found.contains(&(code, Severity::Warning)), "{code}: {found:?}");
+        }
+        let queue = queue(&point, "slaves", 1).await;
+        point.close().await.expect("closed");
+
+        fixture.set("brokerRole=SYNC_MASTER");
+        fixture.set("flushDiskType=SYNC_FLUSH");
+        fixture.set("fileReservedTime=2");
+        let point = open(&fixture, &[("request.timeout.ms", "8000")]).await;
+        let found = codes(point.diagnose().await.expect("diagnosed").findings);
+        for (code, severity) in [
+            ("rocketmq.flush", Severity::Ok),
+            ("rocketmq.replication", Severity::Ok),
+            ("rocketmq.retention", Severity::Error),
+        ] {
+            assert!(found.contains(&(code, severity)), "{code}: {found:?}");
+        }
+        fixture.set("inSyncReplicas=2");
+        let report = send(&point, bodies(&queue, &[b"alone".to_vec()])).await;
+        let error = report.error.expect("no slave has it");
+        assert!(error.is_retriable() && error.to_string().contains("slave"), "{error}");
+        point.close().await.expect("closed");
+    });
+}

@@ -2,7 +2,10 @@
 //! produced and consumed. The tool and the driver take turns (A B A B), the median of each counts.
 
 mod kafka;
+mod nats;
+mod rabbitmq;
 mod redis;
+mod rocketmq;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -86,7 +89,13 @@ pub fn up(name: &'static str) -> Result<Entry> {
 }
 
 pub fn all() -> Vec<Box<dyn Workload>> {
-    let rivals: Vec<Box<dyn Rival>> = vec![Box::new(kafka::Kafka), Box::new(redis::Redis)];
+    let rivals: Vec<Box<dyn Rival>> = vec![
+        Box::new(kafka::Kafka),
+        Box::new(rocketmq::RocketMq),
+        Box::new(rabbitmq::RabbitMq),
+        Box::new(nats::Nats),
+        Box::new(redis::Redis),
+    ];
     rivals.into_iter().map(|rival| Box::new(Beside(rival)) as Box<dyn Workload>).collect()
 }
 

@@ -35,12 +35,16 @@ use openmessaging::DriverRegistry;
 pub fn registry() -> DriverRegistry {
     let mut registry = DriverRegistry::new();
     registry.register(Arc::new(local::LocalDriver));
+    #[cfg(feature = "kafka")]
+    registry.register(Arc::new(kafka::KafkaDriver));
     #[cfg(feature = "nats")]
     registry.register(Arc::new(nats::NatsDriver));
     #[cfg(feature = "rabbitmq")]
     registry.register(Arc::new(rabbitmq::RabbitMqDriver));
     #[cfg(feature = "redis")]
     registry.register(Arc::new(redis::RedisDriver));
+    #[cfg(feature = "rocketmq")]
+    registry.register(Arc::new(rocketmq::RocketMqDriver));
     registry
 }
 

@@ -30,7 +30,6 @@ impl KafkaAccessPoint {
     }
 }
 
-
 #[async_trait]
 impl MessagingAccessPoint for KafkaAccessPoint {
     fn url(&self) -> &AccessPointUrl {

@@ -95,7 +95,9 @@ async fn until(cluster: &Cluster, topic: &str, wanted: impl Fn(&Result<bool>) ->
         }
         if Instant::now() + BACKOFF > end {
             let message = format!("{}: the brokers do not agree on the topic {topic}", cluster.server);
-            return Err(Error::new(StatusCode::Timeout, message).with_remedy("look at the state of the brokers"));
+            return Err(
+                Error::new(StatusCode::Timeout, message).with_remedy("look at the state of the brokers")
+            );
         }
         tokio::time::sleep(BACKOFF / 5).await;
     }

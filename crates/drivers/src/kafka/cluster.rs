@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::config::{Config, address};
 use super::connection::{Connection, MAX_ANSWER};
 use super::error::{self, code};
-use super::protocol::metadata::{self, Metadata, Topic};
 use super::protocol::groups;
+use super::protocol::metadata::{self, Metadata, Topic};
 use super::wire::Reader;
 use crate::common::deadline;
 use crate::common::lock;
@@ -57,7 +57,13 @@ pub(super) struct TopicInfo {
 impl Cluster {
     pub fn new(config: Config) -> Self {
         let server = config.server();
-        Self { config, server, closed: CancellationToken::new(), state: Mutex::default(), shared: Default::default() }
+        Self {
+            config,
+            server,
+            closed: CancellationToken::new(),
+            state: Mutex::default(),
+            shared: Default::default(),
+        }
     }
 
     /// # Errors
@@ -178,7 +184,13 @@ impl Cluster {
 
     /// One call on a shared connection. When it takes longer than `limit`, the connection is given up: what comes behind
     /// it would wait too.
-    pub async fn call(&self, on: &Connection, request: Vec<u8>, what: &str, limit: Duration) -> Result<Vec<u8>> {
+    pub async fn call(
+        &self,
+        on: &Connection,
+        request: Vec<u8>,
+        what: &str,
+        limit: Duration,
+    ) -> Result<Vec<u8>> {
         let answer = deadline::within(limit, on.server(), what, on.call(request, MAX_ANSWER)).await;
         match &answer {
             Ok(_) => self.note(on.server(), None),
@@ -277,7 +289,9 @@ impl Cluster {
         let found = self.metadata(Some(&[topic]), limit).await?;
         let described = found.topics.into_iter().find(|found| found.name == topic);
         match described {
-            Some(described) if described.error == code::NONE || described.error == code::LEADER_NOT_AVAILABLE => {
+            Some(described)
+                if described.error == code::NONE || described.error == code::LEADER_NOT_AVAILABLE =>
+            {
                 let info = Arc::new(TopicInfo::of(&described));
                 lock(&self.state).topics.insert(topic.into(), info.clone());
                 Ok(info)

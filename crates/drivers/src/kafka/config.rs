@@ -172,14 +172,17 @@ impl Client {
         let number = |name: &str, from: u64, to: u64| {
             let parsed = text(name).parse().ok().filter(|number| (from..=to).contains(number));
             parsed.ok_or_else(|| {
-                settings.wrong(&format!("client.{name}"), text(name), &format!("a number from {from} to {to}"))
+                settings.wrong(
+                    &format!("client.{name}"),
+                    text(name),
+                    &format!("a number from {from} to {to}"),
+                )
             })
         };
         let choice = |name: &str, choices: &[&str]| {
             let position = choices.iter().position(|choice| *choice == text(name));
-            position.ok_or_else(|| {
-                settings.wrong(&format!("client.{name}"), text(name), &choices.join(" or "))
-            })
+            position
+                .ok_or_else(|| settings.wrong(&format!("client.{name}"), text(name), &choices.join(" or ")))
         };
         // Data of another make are refused as damaged in any case; the setting is taken so that it may be said.
         choice("check.crcs", &["true"])?;
@@ -207,8 +210,11 @@ fn unknown(name: &str) -> openmessaging::Error {
     let names = CLIENT_SETTINGS.map(|(name, _)| format!("client.{name}"));
     let distance = |known: &&String| strsim::damerau_levenshtein(&known["client.".len()..], name);
     let near = names.iter().min_by_key(distance).map(|near| format!("the nearest is {near}; "));
-    bad_parameter(format!("the kafka driver has no property \"client.{name}\""))
-        .with_remedy(format!("{}known: {}", near.unwrap_or_default(), names.join(", ")))
+    bad_parameter(format!("the kafka driver has no property \"client.{name}\"")).with_remedy(format!(
+        "{}known: {}",
+        near.unwrap_or_default(),
+        names.join(", ")
+    ))
 }
 
 #[cfg(test)]
@@ -216,8 +222,7 @@ mod tests {
     use super::*;
 
     fn parse(url: &str, properties: &[(&str, &str)]) -> Result<Config> {
-        let properties =
-            properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let properties = properties.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         Config::parse(&url.parse().expect("a URL"), &properties)
     }
 
@@ -229,7 +234,10 @@ mod tests {
         assert!(config.login.is_none() && config.tls.is_none());
         assert_eq!((config.client.acks, config.client.compression), (-1, Compression::Lz4));
         assert!(config.client.read_committed);
-        assert_eq!((config.client_id(""), config.client_id("p")), ("omsconnect".into(), "omsconnect-p".into()));
+        assert_eq!(
+            (config.client_id(""), config.client_id("p")),
+            ("omsconnect".into(), "omsconnect-p".into())
+        );
     }
 
     #[test]

@@ -87,7 +87,9 @@ impl Connection {
         let answer = self.call(versions::request(client_id), MAX_ANSWER).await.map_err(|error| {
             // A server of another kind ends the connection at bytes that it does not understand.
             let remedy = match config.tls {
-                None => "look whether it is the port of a Kafka broker, and one without TLS (else set tls=true)",
+                None => {
+                    "look whether it is the port of a Kafka broker, and one without TLS (else set tls=true)"
+                }
                 Some(_) => "look whether it is the port of a Kafka broker",
             };
             error.with_remedy(remedy)
@@ -279,8 +281,12 @@ fn unreachable(server: &str, why: &io::Error) -> Error {
 fn no_tls(server: &str, why: &dyn std::error::Error) -> Error {
     let text = why.to_string();
     let (what, remedy) = if text.contains("UnknownIssuer") || text.contains("invalid peer certificate") {
-        ("its certificate is not trusted", "name the authority that signed it in tls.ca.file, and use a host that it names")
-    } else if text.contains("eof") || text.contains("corrupt message") || text.contains("InvalidContentType") {
+        (
+            "its certificate is not trusted",
+            "name the authority that signed it in tls.ca.file, and use a host that it names",
+        )
+    } else if text.contains("eof") || text.contains("corrupt message") || text.contains("InvalidContentType")
+    {
         ("it does not speak TLS on this port", "use the port with TLS, or leave tls and tls.ca.file out")
     } else {
         ("no TLS connection can be made", "look at the certificates on both sides")

@@ -81,7 +81,8 @@ async fn version(cluster: &Cluster, limit: Duration) -> Result<Option<String>> {
         return Ok(None);
     }
     let call = connection.call(versions::flexible_request(&cluster.config.client.id), MAX_ANSWER);
-    let answer = crate::common::deadline::within(limit, connection.server(), "asking for the version", call).await?;
+    let answer =
+        crate::common::deadline::within(limit, connection.server(), "asking for the version", call).await?;
     let (supported, _) = versions::flexible_answer(Reader::new(&answer))?;
     Ok(supported.map(|level| versions::release(level).to_owned()))
 }
@@ -159,7 +160,11 @@ fn judge_broker(server: &str, brokers: usize, settings: &Settings, findings: &mu
             "set default.replication.factor=3 on the brokers, or replication.factor of this driver",
         )
     } else if brokers == 1 {
-        Finding::ok("kafka.replication-factor", server, "there is one broker, and what it has is lost with its disk")
+        Finding::ok(
+            "kafka.replication-factor",
+            server,
+            "there is one broker, and what it has is lost with its disk",
+        )
     } else {
         Finding::ok(
             "kafka.replication-factor",
@@ -336,15 +341,17 @@ fn judge_topics(server: &str, brokers: usize, topics: &[Settings], findings: &mu
 /// Whether this user may write so that repetitions are stored once.
 async fn idempotence(cluster: &Cluster, limit: Duration) -> Finding {
     let (code, subject) = ("kafka.idempotent-write", cluster.server.clone());
-    let request = produce::init_producer_id(&cluster.config.client.id);
-    let asked = async {
+    let what = "asking for the number of a producer";
+    // A broker that just started may need a moment.
+    let asked = cluster.attempts(what, |left, _| async move {
         let connection = cluster.any().await?;
-        let answer = cluster.call(&connection, request, "asking for the number of a producer", limit).await?;
+        let request = produce::init_producer_id(&cluster.config.client.id);
+        let answer = cluster.call(&connection, request, what, left.min(limit)).await?;
         match produce::init_producer_id_answer(Reader::new(&answer))?.0 {
             code::NONE => Ok(()),
             code => Err(error::of(code, connection.server())),
         }
-    };
+    });
     match asked.await {
         Ok(()) => Finding::ok(code, subject, "this user may write, and repetitions are stored once"),
         Err(error) => Finding::error(
@@ -365,7 +372,11 @@ fn acks(server: &str, client: &Client) -> Finding {
             "set client.acks=all",
         );
     }
-    Finding::ok("kafka.acks", format!("{server}, client.acks"), "a message is durable when all replicas in sync have it")
+    Finding::ok(
+        "kafka.acks",
+        format!("{server}, client.acks"),
+        "a message is durable when all replicas in sync have it",
+    )
 }
 
 #[cfg(test)]
@@ -380,7 +391,11 @@ mod tests {
     }
 
     fn worries(findings: &[Finding]) -> Vec<&'static str> {
-        findings.iter().filter(|finding| finding.severity != Severity::Ok).map(|finding| finding.code).collect()
+        findings
+            .iter()
+            .filter(|finding| finding.severity != Severity::Ok)
+            .map(|finding| finding.code)
+            .collect()
     }
 
     #[test]
@@ -433,7 +448,11 @@ mod tests {
         judge_topics("kafka at a:1", 3, &topics, &mut findings);
         assert_eq!(
             worries(&findings),
-            ["kafka.topic-retention", "kafka.topic-unclean-leader-election", "kafka.topic-min-insync-replicas"]
+            [
+                "kafka.topic-retention",
+                "kafka.topic-unclean-leader-election",
+                "kafka.topic-min-insync-replicas"
+            ]
         );
     }
 }

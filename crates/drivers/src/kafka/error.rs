@@ -145,9 +145,11 @@ fn meaning(code: i16) -> (StatusCode, &'static str, &'static str) {
             "the server asks for no credentials on this port",
             "leave user and password out, or use the port that authenticates",
         ),
-        code::SASL_FAILED => {
-            (S::Unauthorized, "the server refuses the credentials", "look at user, password and sasl.mechanism")
-        }
+        code::SASL_FAILED => (
+            S::Unauthorized,
+            "the server refuses the credentials",
+            "look at user, password and sasl.mechanism",
+        ),
         code::UNSUPPORTED_VERSION | 43 => (
             S::UnsupportedVersion,
             "the broker does not take this version of the request",
@@ -172,9 +174,15 @@ fn meaning(code: i16) -> (StatusCode, &'static str, &'static str) {
             "the broker's disk failed or is full",
             "make room on the broker's disk (or repair it), and start the broker again",
         ),
-        73 => (S::Forbidden, "deleting topics is switched off", "set delete.topic.enable=true on the brokers"),
+        73 => {
+            (S::Forbidden, "deleting topics is switched off", "set delete.topic.enable=true on the brokers")
+        }
         code::THROTTLED => (S::Unavailable, "a quota is used up", "raise the quota, or wait"),
-        87 => (S::BadParameter, "the topic does not take this record", "look at the topic's settings (compaction needs keys)"),
+        87 => (
+            S::BadParameter,
+            "the topic does not take this record",
+            "look at the topic's settings (compaction needs keys)",
+        ),
         _ => (S::ServerError, "the broker failed", "look into the broker's log"),
     }
 }
@@ -184,7 +192,9 @@ fn meaning(code: i16) -> (StatusCode, &'static str, &'static str) {
 pub(super) enum Verdict {
     Stored,
     /// Send it again as it is; `refresh` asks for the leader before.
-    Again { refresh: bool },
+    Again {
+        refresh: bool,
+    },
     /// The broker knows of no message before it. Right behind another one that is to be sent again; otherwise numbers must
     /// begin anew.
     OutOfOrder,
@@ -217,11 +227,13 @@ pub(super) fn again(error: &Error) -> Error {
 }
 
 pub(super) fn closed(server: &str) -> Error {
-    Error::new(StatusCode::Closed, format!("the access point of {server} is closed")).with_remedy("connect again")
+    Error::new(StatusCode::Closed, format!("the access point of {server} is closed"))
+        .with_remedy("connect again")
 }
 
 pub(super) fn no_queue(server: &str, queue: &str) -> Error {
-    Error::new(StatusCode::NotFound, format!("{server} has no topic \"{queue}\"")).with_remedy("create it first")
+    Error::new(StatusCode::NotFound, format!("{server} has no topic \"{queue}\""))
+        .with_remedy("create it first")
 }
 
 pub(super) fn no_partition(queue: &str, partition: u32, partitions: usize) -> Error {

@@ -8,8 +8,8 @@ use openmessaging::{QueuePartition, Result, StartAt};
 
 use super::cluster::{Cluster, TopicInfo};
 use super::error::{self, code};
-use super::protocol::offsets::{self, EARLIEST, LATEST};
 use super::protocol::groups;
+use super::protocol::offsets::{self, EARLIEST, Found, LATEST};
 use super::wire::Reader;
 use crate::common::names;
 
@@ -122,15 +122,18 @@ async fn list_once(
             .collect();
         let request = offsets::request(&cluster.config.client.id, &asked, read_committed);
         let answer = cluster.call(&connection, request, "asking for offsets", left).await?;
-        // Brokers answer in the order of the question.
         let answers = offsets::answer(Reader::new(&answer))?;
-        for (index, answer) in indexes.iter().zip(answers) {
-            let (topic, partition, _) = &questions[*index];
-            if answer.error != code::NONE || answer.partition != *partition as i32 {
-                let what = format!("{}: the offsets of {topic}-{partition}", connection.server());
-                return Err(error::of(answer.error, &what));
+        for index in indexes {
+            let (topic, partition, _) = &questions[index];
+            let is_it = |found: &&Found| found.partition == *partition as i32 && found.topic == **topic;
+            let what = || format!("{}: the offsets of {topic}-{partition}", connection.server());
+            match answers.iter().find(is_it) {
+                Some(answer) if answer.error == code::NONE => {
+                    found[index] = u64::try_from(answer.offset).ok()
+                }
+                Some(answer) => return Err(error::of(answer.error, &what())),
+                None => return Err(error::of(code::LEADER_NOT_AVAILABLE, &what())),
             }
-            found[*index] = u64::try_from(answer.offset).ok();
         }
     }
     Ok(found)
@@ -143,7 +146,11 @@ pub(super) async fn begin(cluster: &Cluster, topic: &Arc<str>, partition: u32) -
 }
 
 /// Stores positions at the group's coordinator, without being a member of the group.
-pub(super) async fn commit(cluster: &Cluster, group: &str, positions: &[(QueuePartition, u64)]) -> Result<()> {
+pub(super) async fn commit(
+    cluster: &Cluster,
+    group: &str,
+    positions: &[(QueuePartition, u64)],
+) -> Result<()> {
     let mut stored = Vec::with_capacity(positions.len());
     for (place, offset) in positions {
         names::check_queue(&place.queue)?;
@@ -157,7 +164,8 @@ pub(super) async fn commit(cluster: &Cluster, group: &str, positions: &[(QueuePa
             let request = groups::commit(&cluster.config.client.id, group, stored);
             let answer = cluster.call(&connection, request, what, left).await?;
             let answers = groups::commit_answer(Reader::new(&answer))?;
-            let Some((topic, partition, code)) = answers.into_iter().find(|(.., code)| *code != code::NONE) else {
+            let Some((topic, partition, code)) = answers.into_iter().find(|(.., code)| *code != code::NONE)
+            else {
                 return Ok(());
             };
             note_coordinator(cluster, group, code);

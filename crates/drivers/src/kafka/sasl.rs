@@ -20,7 +20,9 @@ pub(super) enum Exchange {
 pub(super) enum State {
     First,
     /// What was said, and the signature that the server must show.
-    Final { signature: Vec<u8> },
+    Final {
+        signature: Vec<u8>,
+    },
     Done,
 }
 
@@ -176,7 +178,13 @@ mod tests {
     #[test]
     fn a_server_that_is_wrong_is_refused() {
         let login = login("SCRAM-SHA-512");
-        for said in ["e=other-error", "r=else,s=AAAA,i=4096", "r=abcX,s=AAAA,i=0", "r=abcX,s=!,i=1", "r=abc,s=AA==,i=1"] {
+        for said in [
+            "e=other-error",
+            "r=else,s=AAAA,i=4096",
+            "r=abcX,s=AAAA,i=0",
+            "r=abcX,s=!,i=1",
+            "r=abc,s=AA==,i=1",
+        ] {
             let mut exchange = Exchange::new(&login, "abc".into());
             let error = exchange.next(&login, said.as_bytes()).expect_err(said);
             assert!(error.status == StatusCode::Unauthorized && !error.to_string().contains("pencil"));

@@ -136,8 +136,9 @@ fn truncated() -> Error {
 
 /// What a server sent is not what Kafka's protocol says.
 pub(super) fn malformed(what: &str) -> Error {
-    let mut error = Error::new(StatusCode::ServerError, format!("the server's answer cannot be read: {what}"))
-        .with_remedy("look whether the port is that of a Kafka broker");
+    let mut error =
+        Error::new(StatusCode::ServerError, format!("the server's answer cannot be read: {what}"))
+            .with_remedy("look whether the port is that of a Kafka broker");
     error.retriable = Some(false);
     error
 }

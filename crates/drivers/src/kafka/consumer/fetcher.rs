@@ -106,11 +106,7 @@ enum Event {
 }
 
 impl Fetcher {
-    pub fn new(
-        cluster: Arc<Cluster>,
-        inbox: Arc<Inbox>,
-        commands: mpsc::UnboundedReceiver<Command>,
-    ) -> Self {
+    pub fn new(cluster: Arc<Cluster>, inbox: Arc<Inbox>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
         let (parts, nodes, events) = (Vec::new(), HashMap::new(), FuturesUnordered::new());
         Self { cluster, inbox, commands, parts, nodes, next: 0, turn: 0, events }
     }
@@ -203,9 +199,8 @@ impl Fetcher {
         let (cluster, topic, number) = (self.cluster.clone(), part.topic.clone(), part.number);
         // What another partition or the assignment has just asked is new enough, unless it did not help.
         let fresh = if part.backoff == BACKOFF { Duration::from_millis(200) } else { Duration::ZERO };
-        self.events.push(Box::pin(async move {
-            Event::Leader(number, cluster.topic_once(&topic, fresh).await)
-        }));
+        self.events
+            .push(Box::pin(async move { Event::Leader(number, cluster.topic_once(&topic, fresh).await) }));
     }
 
     /// Sends a request to a broker, where none is in the air; says whether something waits for room.
@@ -230,7 +225,13 @@ impl Fetcher {
             }
             if !part.waits(now) {
                 let limit = room.clamp(MIN_BYTES, client.fetch_bytes.max(MIN_BYTES)).max(part.limit);
-                wanted.push((part.topic.clone(), part.feed.place.partition as i32, part.next, limit, part.number));
+                wanted.push((
+                    part.topic.clone(),
+                    part.feed.place.partition as i32,
+                    part.next,
+                    limit,
+                    part.number,
+                ));
             }
         }
         if node.in_air.is_some() || wanted.is_empty() {
@@ -277,7 +278,8 @@ impl Fetcher {
         // A broker that keeps the request for longer than it was told says nothing any more.
         let limit = wait + self.cluster.config.timeout;
         self.events.push(Box::pin(async move {
-            let answer = crate::common::deadline::within(limit, server.server(), "fetching messages", answer).await;
+            let answer =
+                crate::common::deadline::within(limit, server.server(), "fetching messages", answer).await;
             Event::Answered(id, flight, numbers, answer)
         }));
         full
@@ -370,7 +372,8 @@ impl Fetcher {
             if fetched.error == code::OFFSET_OUT_OF_RANGE {
                 part.asking = true;
                 part.not_before = Some(now + AHEAD_WAIT);
-                let (cluster, topic, partition) = (self.cluster.clone(), part.topic.clone(), part.feed.place.partition);
+                let (cluster, topic, partition) =
+                    (self.cluster.clone(), part.topic.clone(), part.feed.place.partition);
                 let number = part.number;
                 self.events.push(Box::pin(async move {
                     Event::Begin(number, positions::begin(&cluster, &topic, partition).await)
@@ -448,7 +451,8 @@ impl Part {
             code::NONE => {
                 (self.backoff, self.not_before) = (BACKOFF, None);
                 if !fetched.records.is_empty() {
-                    self.fetched = Some(Cursor::new(frame.slice(fetched.records), self.next, fetched.aborted));
+                    self.fetched =
+                        Some(Cursor::new(frame.slice(fetched.records), self.next, fetched.aborted));
                 }
             }
             code if error::leader_moved(code) => {

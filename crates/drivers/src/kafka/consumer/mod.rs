@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use self::fetcher::{Command, Fetcher};
 use super::cluster::Cluster;
 use super::positions;
-use crate::common::inbox::{Inbox, not_assigned};
+use crate::common::inbox::{Feed, Inbox, not_assigned};
 use crate::common::runtime;
 use crate::common::settings::bad_parameter;
 
@@ -24,6 +24,8 @@ pub(super) struct KafkaConsumer {
     group: String,
     inbox: Arc<Inbox>,
     commands: Option<mpsc::UnboundedSender<Command>>,
+    /// What was assigned and not polled since: fetching begins with the first poll.
+    unread: Vec<Feed>,
 }
 
 impl KafkaConsumer {
@@ -31,7 +33,7 @@ impl KafkaConsumer {
         let inbox = Inbox::new(options.prefetch_bytes);
         let (commands, received) = mpsc::unbounded_channel();
         runtime::handle()?.spawn(Fetcher::new(cluster.clone(), inbox.clone(), received).run());
-        Ok(Self { cluster, group: options.group, inbox, commands: Some(commands) })
+        Ok(Self { cluster, group: options.group, inbox, commands: Some(commands), unread: Vec::new() })
     }
 
     fn check(&self) -> Result<&mpsc::UnboundedSender<Command>> {
@@ -74,13 +76,17 @@ impl PullConsumer for KafkaConsumer {
         let offsets = self.resolve(partitions.to_vec()).await?;
         let places: Vec<_> =
             partitions.iter().zip(offsets).map(|((place, _), offset)| (place.clone(), offset)).collect();
-        let feeds = self.inbox.assign(&places);
+        self.unread = self.inbox.assign(&places);
         // A task that has ended is that of a closed access point.
-        let _ = self.check()?.send(Command::Assign(feeds));
+        let _ = self.check()?.send(Command::Assign(Vec::new()));
         Ok(())
     }
 
     async fn poll(&mut self, max_bytes: usize, wait: Duration) -> Result<Option<ConsumedBatch>> {
+        if !self.unread.is_empty() {
+            let feeds = std::mem::take(&mut self.unread);
+            let _ = self.check()?.send(Command::Assign(feeds));
+        }
         self.inbox.poll(max_bytes, wait, || self.check().map(|_| ())).await
     }
 
@@ -89,9 +95,15 @@ impl PullConsumer for KafkaConsumer {
         if !self.inbox.is_assigned(partition) {
             return Err(not_assigned(partition));
         }
-        let offset = self.resolve(vec![(partition.clone(), to)]).await?.into_iter().next().unwrap_or_default();
+        let offset =
+            self.resolve(vec![(partition.clone(), to)]).await?.into_iter().next().unwrap_or_default();
         let feed = self.inbox.seek(partition, offset)?;
-        let _ = self.check()?.send(Command::Seek(feed));
+        match self.unread.iter_mut().find(|unread| unread.place == *partition) {
+            Some(unread) => *unread = feed,
+            None => {
+                let _ = self.check()?.send(Command::Seek(feed));
+            }
+        }
         Ok(())
     }
 

@@ -192,7 +192,9 @@ impl Lane {
     fn renew(&mut self, producer: i64) {
         self.identity = Some(match self.identity {
             Some(known) if !self.gap => known,
-            Some(known) if known.epoch < i16::MAX => Identity { epoch: known.epoch + 1, sequence: 0, ..known },
+            Some(known) if known.epoch < i16::MAX => {
+                Identity { epoch: known.epoch + 1, sequence: 0, ..known }
+            }
             _ => Identity { producer, epoch: 0, sequence: 0 },
         });
         self.gap = false;
@@ -241,7 +243,8 @@ impl Lane {
     pub fn split(&mut self, part: Part, halves: [Vec<Run>; 2], now: Instant) {
         let Part { lane, numbers, .. } = part;
         let [front, back] = halves.map(|runs| Part { lane, runs, numbers, out_of_order: false });
-        let back = Part { numbers: Numbers { sequence: after(numbers.sequence, front.count()), ..numbers }, ..back };
+        let back =
+            Part { numbers: Numbers { sequence: after(numbers.sequence, front.count()), ..numbers }, ..back };
         self.in_air += 1;
         self.returned(back, now);
         self.returned(front, now);

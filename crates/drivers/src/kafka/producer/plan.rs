@@ -181,7 +181,9 @@ impl Topic {
     fn choose(&mut self, message: &Message<'_>, max: usize) -> Result<u32, Refused> {
         let Some(info) = &self.info else {
             let missing = || error::no_queue("the broker", &self.queue);
-            return Err(Refused::For(self.failed.as_ref().map_or_else(missing, |(_, why)| error::again(why))));
+            return Err(Refused::For(
+                self.failed.as_ref().map_or_else(missing, |(_, why)| error::again(why)),
+            ));
         };
         let count = info.leaders.len();
         if message.size() > max {

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use openmessaging::{Error, Result, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -353,9 +353,11 @@ impl Sender {
         let after = job.deadline.saturating_duration_since(job.arrived).as_millis();
         let place = (number, self.first_open(number));
         let message = format!("{} did not acknowledge a batch within {after} ms", self.cluster.server);
-        let error = Error::new(StatusCode::Timeout, message)
-            .with_remedy("look at the state and the load of the brokers; recover the producer and send again");
-        let holds = |flight: &Flight| flight.parts.iter().any(|part| part.runs.iter().any(|run| run.job == number));
+        let error = Error::new(StatusCode::Timeout, message).with_remedy(
+            "look at the state and the load of the brokers; recover the producer and send again",
+        );
+        let holds =
+            |flight: &Flight| flight.parts.iter().any(|part| part.runs.iter().any(|run| run.job == number));
         let silent: Vec<i32> = self.flights.values().filter(|flight| holds(flight)).map(|f| f.node).collect();
         for id in silent {
             // Its requests come back as not answered.
@@ -447,9 +449,8 @@ impl Sender {
         if self.producer.is_none() && !self.asking_producer && !waits && needed() {
             self.asking_producer = true;
             let (cluster, client_id) = (self.cluster.clone(), self.client_id.clone());
-            self.events.push(Box::pin(async move {
-                Event::Producer(producer_number(&cluster, &client_id).await)
-            }));
+            self.events
+                .push(Box::pin(async move { Event::Producer(producer_number(&cluster, &client_id).await) }));
         }
     }
 
@@ -509,7 +510,8 @@ impl Sender {
             .collect();
         let lanes = &mut self.plan.lanes;
         let waiting: usize = ready.iter().map(|index| lanes[*index].waiting_bytes).sum();
-        if ready.is_empty() || may_wait && waiting < WORTH_SENDING && !ready.iter().any(|index| lanes[*index].resends())
+        if ready.is_empty()
+            || may_wait && waiting < WORTH_SENDING && !ready.iter().any(|index| lanes[*index].resends())
         {
             return None;
         }
@@ -565,7 +567,9 @@ impl Sender {
         let client = &self.cluster.config.client;
         for lane in self.listed.iter().map(|index| &self.plan.lanes[*index]) {
             sooner(lane.not_before.filter(|at| *at > now));
-            sooner(Some(lingered(lane, &self.jobs, client.linger, client.batch_bytes)).filter(|at| *at > now));
+            sooner(
+                Some(lingered(lane, &self.jobs, client.linger, client.batch_bytes)).filter(|at| *at > now),
+            );
         }
         let topics = self.plan.topics.iter().filter(|topic| topic.stale && !topic.asking);
         topics.for_each(|topic| sooner(topic.not_before.filter(|at| *at > now)));
@@ -587,7 +591,9 @@ impl Node {
 fn lingered(lane: &Lane, jobs: &Jobs, linger: Duration, batch_bytes: usize) -> Instant {
     let first = lane.first_waiting().and_then(|(number, _)| jobs.get(number)).map(|job| job.arrived);
     match first {
-        Some(arrived) if !linger.is_zero() && !lane.resends() && lane.waiting_bytes < batch_bytes => arrived + linger,
+        Some(arrived) if !linger.is_zero() && !lane.resends() && lane.waiting_bytes < batch_bytes => {
+            arrived + linger
+        }
         Some(arrived) => arrived,
         None => Instant::now(),
     }

@@ -10,6 +10,7 @@ pub(in super::super) const EARLIEST: i64 = -2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Found {
+    pub topic: String,
     pub partition: i32,
     pub error: i16,
     /// -1: none.
@@ -40,8 +41,8 @@ pub(in super::super) fn request(
 
 pub(in super::super) fn answer(mut reader: Reader<'_>) -> Result<Vec<Found>> {
     reader.i32()?;
-    super::topics_of(&mut reader, |_, each| {
+    super::topics_of(&mut reader, |topic, each| {
         let (partition, error, _time, offset) = (each.i32()?, each.i16()?, each.i64()?, each.i64()?);
-        Ok(Found { partition, error, offset })
+        Ok(Found { topic: topic.to_owned(), partition, error, offset })
     })
 }

@@ -136,7 +136,8 @@ impl Cursor {
         let length = reader.i32()?;
         let magic = self.batches[MAGIC];
         if magic != 2 {
-            let message = format!("messages at offset {} are in format {magic}, of before Kafka 0.11", self.next);
+            let message =
+                format!("messages at offset {} are in format {magic}, of before Kafka 0.11", self.next);
             return Err(Error::new(StatusCode::UnsupportedVersion, message)
                 .with_remedy("seek behind them, or copy the topic with Kafka's own tools"));
         }
@@ -172,7 +173,11 @@ fn head(batch: Bytes) -> Result<Head> {
     };
     let stored = (attributes & LOG_APPEND_TIME != 0).then_some(greatest);
     let last = first_offset.saturating_add(last_delta.into());
-    Ok(Head { attributes, producer, open: Open { records, left, offset: first_offset, last, timestamp, stored } })
+    Ok(Head {
+        attributes,
+        producer,
+        open: Open { records, left, offset: first_offset, last, timestamp, stored },
+    })
 }
 
 /// One record, borrowed.
@@ -278,7 +283,12 @@ fn part<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>> {
 }
 
 impl Record<'_> {
-    fn append(mut self, messages: &mut MessageBatch, queue: &std::sync::Arc<str>, partition: u32) -> Result<()> {
+    fn append(
+        mut self,
+        messages: &mut MessageBatch,
+        queue: &std::sync::Arc<str>,
+        partition: u32,
+    ) -> Result<()> {
         let mut writer = messages.start();
         writer.key(self.key);
         for _ in 0..self.headers {

@@ -80,7 +80,8 @@ impl Encoder {
         if !message.headers.is_empty() {
             for header in message.headers {
                 headers += 1;
-                header_bytes += varint_size(header.name.len() as i64) + header.name.len() + sized(header.value);
+                header_bytes +=
+                    varint_size(header.name.len() as i64) + header.name.len() + sized(header.value);
             }
         }
         let length = 1
@@ -91,16 +92,23 @@ impl Encoder {
             + varint_size(headers)
             + header_bytes;
         match self.compression {
-            Compression::None => write(out, message, [length as i64, timestamp, offset.into(), headers], |out, body| {
-                out.extend_from_slice(body);
-            }),
+            Compression::None => {
+                write(out, message, [length as i64, timestamp, offset.into(), headers], |out, body| {
+                    out.extend_from_slice(body);
+                })
+            }
             Compression::Lz4 => {
                 let Self { packer, scratch, .. } = self;
-                write(scratch, message, [length as i64, timestamp, offset.into(), headers], |scratch, body| {
-                    packer.put(out, scratch);
-                    packer.put(out, body);
-                    scratch.clear();
-                });
+                write(
+                    scratch,
+                    message,
+                    [length as i64, timestamp, offset.into(), headers],
+                    |scratch, body| {
+                        packer.put(out, scratch);
+                        packer.put(out, body);
+                        scratch.clear();
+                    },
+                );
                 packer.put(out, scratch);
                 scratch.clear();
             }

@@ -5,7 +5,8 @@
 
 use bytes::{Buf, Bytes};
 use lz4_flex::block::{
-    CompressTable, compress_into_with_table, decompress_into, decompress_into_with_dict, get_maximum_output_size,
+    CompressTable, compress_into_with_table, decompress_into, decompress_into_with_dict,
+    get_maximum_output_size,
 };
 use openmessaging::Result;
 

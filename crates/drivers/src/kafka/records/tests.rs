@@ -116,7 +116,11 @@ fn aborted_transactions_and_markers_are_left_out() {
     .concat();
     let mut cursor = Cursor::new(Bytes::from(log.clone()), 0, vec![(1, 0)]);
     let read = cursor.read(&queue(), 0, 100_000).expect("read");
-    assert_eq!(read.offsets, [2, 3, 5, 6, 7, 8], "the first transaction of producer 1 was aborted, not its second");
+    assert_eq!(
+        read.offsets,
+        [2, 3, 5, 6, 7, 8],
+        "the first transaction of producer 1 was aborted, not its second"
+    );
     assert_eq!((read.next, read.done), (11, true));
     let mut all_aborted = Cursor::new(Bytes::from(log), 5, vec![(1, 5)]);
     let read = all_aborted.read(&queue(), 0, 100_000).expect("read");

@@ -234,7 +234,7 @@ impl Catalog {
 
 fn bounds(info: &Reply) -> Option<(u64, u64)> {
     let at = |reply: &Reply| match reply {
-        Reply::Bytes(id) => offset::of_id(id),
+        Reply::Bytes(id) => offset::at_most(id),
         _ => None,
     };
     let end = at(info.field("last-generated-id")?)? + 1;

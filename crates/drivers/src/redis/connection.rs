@@ -224,7 +224,7 @@ impl Connection {
             push_command(&mut out, &[b"ROLE"]);
             what.push("asking for its role");
         }
-        let refused = |error: Error| plain_refused(config, address, error);
+        let refused = |error: Error| ended_at_once(config, address, error);
         self.output.write_all(&out).await.map_err(refused)?;
         for what in what {
             let reply = self.input.reply().await.map_err(refused)?;
@@ -271,11 +271,15 @@ fn tls_refused(address: &str, why: &io::Error) -> Error {
     Error::new(StatusCode::Unavailable, format!("{address}: no TLS connection: {text}")).with_remedy(remedy)
 }
 
-/// A server that ends a fresh connection without TLS at once often wants TLS.
-fn plain_refused(config: &Config, address: &str, error: Error) -> Error {
-    if config.tls.is_some() || error.status != StatusCode::Unavailable {
+/// A server that ends a fresh connection often wants TLS, or over TLS another certificate.
+fn ended_at_once(config: &Config, address: &str, error: Error) -> Error {
+    if error.status != StatusCode::Unavailable {
         return error;
     }
+    let remedy = match config.tls {
+        None => "set tls=true where that port is one for TLS; look into the server's log",
+        Some(_) => "look at tls.certificate.file where the server wants one, and into the server's log",
+    };
     Error::new(StatusCode::Unavailable, format!("{address} ends connections: {}", error.message))
-        .with_remedy("set tls=true where that port is one for TLS; look into the server's log")
+        .with_remedy(remedy)
 }

@@ -106,7 +106,14 @@ impl<'w> Answer<'w> {
                     self.hand_on(deliver);
                     self.next_stream(&input[at..])?
                 }
-                Some(_) => self.entry(&input[at..], &mut fields)?,
+                Some(_) => match self.entry(&input[at..], &mut fields) {
+                    Ok(used) => used,
+                    Err(problem) => {
+                        // What was in front of it is whole.
+                        self.hand_on(deliver);
+                        return Err(problem);
+                    }
+                },
             };
             match used {
                 Some(used) => at += used,
@@ -310,6 +317,14 @@ mod tests {
         push_entry(&mut input, "0-1048576", b"x");
         let bad = Problem::BadId { index: 0, id: "0-1048576".into() };
         assert_eq!(read(&input, &wanted, 99), Err(bad));
+        let mut input = b"*1\r\n*2\r\n$1\r\na\r\n*2\r\n".to_vec();
+        push_entry(&mut input, "0-1", b"x");
+        push_entry(&mut input, "x", b"x");
+        let (mut answer, mut pieces) = (Answer::new(&wanted), 0);
+        assert!(
+            answer.advance(&input, &mut |_| pieces += 1).is_err() && pieces == 1,
+            "the one in front is read"
+        );
     }
 
     #[test]

@@ -26,9 +26,19 @@ pub(super) fn id(offset: u64) -> String {
     format!("{}-{}", offset >> BITS, offset & (PER_FIRST - 1))
 }
 
-/// The id that reading "behind" starts from, so that the entry at `offset` is the first one read.
+/// The id that reading "behind" starts from, so that the entry at `offset` is the first one read; what lies between and is
+/// no offset is passed.
 pub(super) fn id_before(offset: u64) -> String {
-    id(offset.saturating_sub(1))
+    match (offset >> BITS, offset & (PER_FIRST - 1)) {
+        (first @ 1.., 0) => format!("{}-{}", first - 1, u64::MAX),
+        _ => id(offset.saturating_sub(1)),
+    }
+}
+
+/// The offset of an id, and for one that is none, because too many are in its millisecond, the last offset of that.
+pub(super) fn at_most(id: &[u8]) -> Option<u64> {
+    let (first, second) = parts(id)?;
+    (first < 1 << (64 - BITS)).then(|| (first << BITS) | second.min(PER_FIRST - 1))
 }
 
 /// When an entry was stored that does not say so itself: the time in its id, where it is one.
@@ -50,7 +60,12 @@ mod tests {
             assert_eq!(of_id(text.as_bytes()), Some(offset), "{text}");
             assert_eq!(id(offset), text);
         }
-        assert_eq!(id_before(1 << 20), "0-1048575");
+        assert_eq!(
+            (id_before(5), id_before(0), id_before((1 << 20) + 1)),
+            ("0-4".into(), "0-0".into(), "1-0".into())
+        );
+        assert_eq!(id_before(1 << 20), "0-18446744073709551615");
+        assert_eq!(at_most(id_before(1 << 20).as_bytes()), Some((1 << 20) - 1));
         for bad in ["", "1", "1-", "a-b", "0-1048576", "17592186044416-0", "1-2-3"] {
             assert_eq!(of_id(bad.as_bytes()), None, "{bad}");
         }

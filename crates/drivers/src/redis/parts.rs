@@ -194,11 +194,11 @@ mod tests {
         assert_eq!(encoded(&batch, 0, &part), expected);
         let (part, _) = Part::plan(&batch, 0, None, &rules(&queues));
         let text = encoded(&batch, 0, &part);
-        assert_eq!(text[2..5], ["3", "p", "q/1"]);
+        assert_eq!(text[2..6], ["3", "p", "q/1", "q/2"]);
         assert_eq!(
             text[11..],
-            ["2", "7", "x", "2", "7", "x", "2", "7", "x"],
-            "the turn's partition is 4 % 3"
+            ["2", "7", "x", "3", "7", "x", "2", "7", "x"],
+            "the turn's partition is 5 % 3"
         );
         let (part, _) = Part::plan(&batch, 2, None, &rules(&queues));
         assert_eq!(part.count, 1);

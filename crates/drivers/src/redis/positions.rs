@@ -82,7 +82,7 @@ pub(super) async fn committed(
     let groups = groups.ok_or_else(|| catalog.unexpected(&what))?;
     let own = groups.iter().find(|found| found.field("name").and_then(Reply::text) == Some(group));
     Ok(match own.and_then(|group| group.field("last-delivered-id")) {
-        Some(Reply::Bytes(id)) => offset::of_id(id).map(|last| last + 1),
+        Some(Reply::Bytes(id)) => offset::at_most(id).map(|last| last + 1),
         _ => None,
     })
 }

@@ -138,6 +138,24 @@ redis.call('DEL', KEYS[1])
 return count
 ";
 
+/// Cuts a stream to a size, whole nodes from the front, half of the surplus each time, since sizes are estimated by the
+/// first nodes and those may be larger than others. In one step, so that readers see one cut. Key: the stream. Arguments:
+/// the limit in bytes, how many nodes to look at, how many cuts at most. Answers how many entries went.
+pub(super) const CUT: &str = r"
+local limit, gone = tonumber(ARGV[1]), 0
+for _ = 1, tonumber(ARGV[3]) do
+  local bytes = redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', ARGV[2])
+  if not bytes or bytes <= limit then break end
+  local length = redis.call('XLEN', KEYS[1])
+  local surplus = math.ceil(math.floor(length * (bytes - limit) / bytes) / 2)
+  if surplus < 1 then break end
+  local cut = redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', length - surplus)
+  if cut == 0 then break end
+  gone = gone + cut
+end
+return gone
+";
+
 /// Stores positions. Keys: streams. Arguments: the group, then the id of the last entry that was read of each. Answers
 /// 0, or the number of the first stream that is not there (and then nothing was stored).
 pub(super) const COMMIT: &str = r"

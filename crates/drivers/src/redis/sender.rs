@@ -311,11 +311,6 @@ impl Sender {
             let job = &self.jobs[index];
             let Some(queues) = &job.queues else { return false };
             let (part, end) = Part::plan(&job.batch, job.planned, None, &self.rules(queues, number));
-            for queue in queues.iter().flatten() {
-                if queue.count_written(part.bytes as u64) {
-                    self.catalog.due.notify_one();
-                }
-            }
             let (first, count, bytes) = (job.planned, part.count, part.bytes);
             let job = &mut self.jobs[index];
             job.planned += count;
@@ -420,6 +415,11 @@ impl Sender {
         let error = match outcome {
             Outcome::Stored => {
                 job.stored += flight.count;
+                for queue in job.queues.iter().flatten().flatten() {
+                    if queue.count_written(flight.bytes as u64) {
+                        self.catalog.due.notify_one();
+                    }
+                }
                 return self.complete();
             }
             Outcome::Failed(count, text) => {

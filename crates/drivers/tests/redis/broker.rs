@@ -70,6 +70,44 @@ impl Launch for Redis {
     }
 }
 
+/// A replica of a private server.
+pub struct Replica {
+    redis: Redis,
+    of: u16,
+}
+
+impl Replica {
+    pub fn of(port: u16) -> Self {
+        Self { redis: Redis::new(), of: port }
+    }
+}
+
+impl Launch for Replica {
+    fn name(&self) -> &'static str {
+        "replica"
+    }
+
+    fn ports(&self) -> usize {
+        2
+    }
+
+    fn prepare(&self, place: &Instance) {
+        self.redis.prepare(place);
+    }
+
+    fn commands(&self, place: &Instance) -> Vec<Command> {
+        let mut commands = self.redis.commands(place);
+        for command in &mut commands {
+            command.args(["--replicaof", "127.0.0.1", &self.of.to_string(), "--masterauth", PASSWORD]);
+        }
+        commands
+    }
+
+    fn probe(&self, place: &Instance) -> Result<(), String> {
+        self.redis.probe(place)
+    }
+}
+
 /// `redis-cli`, connected.
 pub fn cli(program: &Path, port: u16, password: &str) -> Command {
     let mut command = Command::new(program);

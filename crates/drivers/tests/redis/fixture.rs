@@ -75,8 +75,11 @@ impl DriverFixture for Shared {
         url(&format!("oms:redis://{}/default", self.address))
     }
 
+    /// In a database of its own: other tests of this workspace use the first one.
     fn properties(&self) -> Properties {
-        properties(&SMALL)
+        let mut all = properties(&SMALL);
+        all.insert("database".to_owned(), "1".to_owned());
+        all
     }
 
     async fn wrong(&mut self) -> Vec<Wrong> {

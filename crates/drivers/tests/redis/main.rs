@@ -1,9 +1,13 @@
 //! The Redis driver: the conformance suites, and what is its own.
 
 mod broker;
+mod doctor;
 mod fixture;
 mod foreign;
+mod keeping;
+mod reading;
 mod server;
+mod writing;
 
 mod conformance {
     use crate::fixture::{Private, Shared};

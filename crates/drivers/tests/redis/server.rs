@@ -1,5 +1,8 @@
 //! A private server as the suite of servers wants it.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
 use async_trait::async_trait;
 use openmessaging::{AccessPointUrl, StatusCode};
 use testkit::driver::DriverFixture;
@@ -108,12 +111,13 @@ impl ServerFixture for Private {
         ];
         tool.run(&needed);
         let more = recorded("redis");
-        let (ca, more) = (more["ca"].as_str().expect("an authority").to_owned(), more["more"].clone());
-        let file = |name: &str| more[name].as_str().expect("a file").to_owned();
+        let ca = more["ca"].as_str().expect("an authority").to_owned();
         let place = self.broker.place();
         let plain = place.address();
         let tls = format!("127.0.0.1:{}", place.ports[1]);
-        let (certificate, key) = (file("certificate"), file("key"));
+        let (certificate, key) = client_certificate(Path::new(&ca), &place.folder);
+        let foreign =
+            client_certificate(&untrusted_authority(&place.folder), &place.folder.join("untrusted"));
         let password = ("password", PASSWORD);
         let unauthorized = Some(StatusCode::Unauthorized);
         let case = |name: &str, at: &str, pairs: &[(&str, &str)], fails| Access {
@@ -147,6 +151,17 @@ impl ServerFixture for Private {
                 ],
                 None,
             ),
+            case(
+                "TLS with a certificate of nobody's",
+                &tls_at,
+                &[
+                    trusted,
+                    ("tls.certificate.file", foreign.0.as_str()),
+                    ("tls.key.file", foreign.1.as_str()),
+                    password,
+                ],
+                Some(StatusCode::Unavailable),
+            ),
             case("no password", &plain_at, &[], unauthorized),
             case("a wrong password", &plain_at, &[("password", "bad-hush")], unauthorized),
             case("a wrong password over TLS", &tls_at, &[trusted, ("password", "bad-hush")], unauthorized),
@@ -167,6 +182,38 @@ impl ServerFixture for Private {
             case("plain to a TLS port", &tls_at, &[password], Some(StatusCode::Unavailable)),
         ]
     }
+}
+
+fn openssl(folder: &Path, line: &str) {
+    let output = Command::new("openssl").args(line.split_ascii_whitespace()).current_dir(folder).output();
+    let output = output.expect("openssl runs");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A certificate and its key, signed by that authority, whose key lies beside it.
+fn client_certificate(authority: &Path, folder: &Path) -> (String, String) {
+    let (ca, ca_key) = (authority.display(), authority.with_extension("key"));
+    std::fs::create_dir_all(folder).expect("a folder");
+    openssl(folder, "req -newkey rsa:2048 -nodes -subj /CN=omsconnect -keyout client.key -out client.csr");
+    std::fs::write(
+        folder.join("client.cnf"),
+        "basicConstraints = CA:FALSE
+",
+    )
+    .expect("written");
+    let sign = format!("x509 -req -in client.csr -CA {ca} -CAkey {} -set_serial 7 -days 9", ca_key.display());
+    let sign = format!("{sign} -extfile client.cnf -out client.pem");
+    openssl(folder, &sign);
+    let file = |name: &str| folder.join(name).display().to_string();
+    (file("client.pem"), file("client.key"))
+}
+
+fn untrusted_authority(folder: &Path) -> PathBuf {
+    openssl(
+        folder,
+        "req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=nobody -keyout nobody.key -out nobody.pem",
+    );
+    folder.join("nobody.pem")
 }
 
 impl Private {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
@@ -26,6 +27,10 @@ use crate::common::settings::bad_parameter;
 use crate::store::queue::PREFIX;
 
 const MOST_PARTITIONS: u32 = 1000;
+
+/// A node notes half a second later which quorum queues it has (3.10.8). Killed before, it does not find them, nor what was
+/// acknowledged: a queue counts as made when that is over (D10).
+const NOTED: Duration = Duration::from_millis(1000);
 
 pub(super) struct RabbitResources(pub Arc<Shared>);
 
@@ -94,7 +99,13 @@ async fn make(shared: &Shared, spec: &QueueSpec, arguments: &FieldTable, deadlin
     let channel = shared.link.channel(deadline).await?;
     let making = Making { shared, channel: &channel, deadline };
     let made = match spec.partitions {
-        1 => making.queue(&short(&spec.name)?, arguments.clone()).await,
+        1 => {
+            let made = making.queue(&short(&spec.name)?, arguments.clone()).await;
+            if shared.config.queue_type == QueueType::Quorum {
+                tokio::time::sleep(NOTED).await;
+            }
+            made
+        }
         _ => making.super_stream(spec, arguments).await,
     };
     if channel.status().connected() {

@@ -24,7 +24,6 @@ const AUTH: &str = "auth";
 const HEARTBEAT: &str = "heartbeat.seconds";
 const MAX_MESSAGE: &str = "max.message.bytes";
 const MANAGEMENT_URL: &str = "management.url";
-const UNCOMMITTED: &str = "max.uncommitted.messages";
 
 pub(super) const SETTINGS: &[Setting] = &[
     USER,
@@ -61,11 +60,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         "",
         "Where the management plugin answers, which lists queues; without it, port 15672 of the server (15671 with TLS).",
     ),
-    Setting::new(
-        UNCOMMITTED,
-        "2000",
-        "With queue.type=quorum: so many messages of a queue are given out that were not committed yet. 1 to 60000.",
-    ),
 ];
 
 /// What queues are at this access point.
@@ -92,7 +86,6 @@ pub(super) struct Config {
     pub timeout: Duration,
     pub heartbeat: u16,
     pub max_message_bytes: usize,
-    pub max_uncommitted: u16,
     pub queue_type: QueueType,
     pub management: String,
 }
@@ -139,7 +132,6 @@ impl Config {
             timeout: settings.millis(REQUEST_TIMEOUT.name, 100, 600_000)?,
             heartbeat: settings.number(HEARTBEAT, 1, 600)? as u16,
             max_message_bytes: settings.number(MAX_MESSAGE, 1024, 134_217_728)? as usize,
-            max_uncommitted: settings.number(UNCOMMITTED, 1, 60_000)? as u16,
             endpoints,
             tls,
             queue_type,

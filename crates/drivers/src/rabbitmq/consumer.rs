@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,10 +22,7 @@ use crate::common::runtime;
 use crate::common::settings::bad_parameter;
 
 /// With the first poll after an assignment: so long partitions have to bring something, so that none has the turn of all.
-const HEAD_START: Duration = Duration::from_millis(60);
-
-/// So many waiting messages can be left out where reading starts at the end of a queue.
-const MOST_SKIPPED: u64 = 60_000;
+const HEAD_START: Duration = Duration::from_millis(200);
 
 /// An assigned partition.
 #[derive(Clone)]
@@ -61,24 +59,25 @@ impl RabbitConsumer {
         check(&self.shared, self.closed)
     }
 
-    fn start(&mut self) -> Result<()> {
+    fn start(&mut self) -> Result<Arc<AtomicUsize>> {
         let handle = runtime::handle()?;
+        let brought = Arc::<AtomicUsize>::default();
         let bytes = self.prefetch / self.assigned.len().max(1);
         for feed in self.waiting.drain(..) {
             let Some(Assigned { queue, delivered }) = self.assigned.get(&feed.place).cloned() else {
                 continue;
             };
-            let shared = self.shared.clone();
+            let (shared, brought) = (self.shared.clone(), brought.clone());
             match shared.config.queue_type {
                 QueueType::Stream => {
-                    handle.spawn(StreamFeed { shared, feed, stream: queue, bytes }.run());
+                    handle.spawn(StreamFeed { shared, feed, stream: queue, bytes, brought }.run());
                 }
                 QueueType::Quorum => {
-                    handle.spawn(QueueFeed { shared, feed, queue, delivered }.run());
+                    handle.spawn(QueueFeed { shared, feed, queue, delivered, bytes, brought }.run());
                 }
             }
         }
-        Ok(())
+        Ok(brought)
     }
 
     async fn places(&self, places: Vec<QueuePartition>) -> Result<Vec<ShortString>> {
@@ -143,12 +142,6 @@ async fn in_queue(shared: &Shared, queue: &ShortString, at: StartAt, deadline: I
         StartAt::End => {
             let ready = layout::messages(&shared.link, queue.as_str(), deadline).await?;
             let ready = u64::from(ready.unwrap_or_default());
-            if ready + u64::from(shared.config.max_uncommitted) > MOST_SKIPPED {
-                return Err(bad_parameter(format!(
-                    "queue \"{queue}\" has {ready} messages, too many to leave out"
-                ))
-                .with_remedy("start at Committed, or purge the queue"));
-            }
             Ok(Delivered::skipping(ready))
         }
         StartAt::Begin | StartAt::Offset(_) | StartAt::Timestamp(_) => Err(error::without_offsets()),
@@ -190,13 +183,14 @@ impl PullConsumer for RabbitConsumer {
         self.check()?;
         let mut wait = wait;
         if !self.waiting.is_empty() {
-            let many = self.waiting.len() > 1;
-            self.start()?;
-            if many {
-                let head_start = HEAD_START.min(wait);
-                tokio::time::sleep(head_start).await;
-                wait -= head_start;
+            let many = self.waiting.len();
+            let brought = self.start()?;
+            let begin = Instant::now();
+            let limit = if many > 1 { HEAD_START.min(wait) } else { Duration::ZERO };
+            while brought.load(Ordering::Relaxed) < many && begin.elapsed() < limit {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
+            wait = wait.saturating_sub(begin.elapsed());
         }
         let (shared, closed) = (self.shared.clone(), self.closed);
         let stop = self.shared.closed.clone();

@@ -36,6 +36,10 @@ fn by_code(code: u16, text: &str, stage: Stage) -> (StatusCode, &'static str) {
         }
         (404, _) => (StatusCode::NotFound, "create it first"),
         (405, _) => (StatusCode::Conflict, "it is exclusive to another connection; use another queue"),
+        (406, _) if text.contains("delivery acknowledgement") => (
+            StatusCode::Unavailable,
+            "commit sooner than consumer_timeout of the server (30 minutes), or raise it",
+        ),
         (406, _) if text.contains("message size") => {
             (StatusCode::MessageTooLarge, "send smaller messages, or raise max_message_size of the server")
         }

@@ -88,9 +88,7 @@ impl Link {
     {
         loop {
             match call().await {
-                Err(error)
-                    if error.status == StatusCode::Unavailable && Instant::now() + PAUSE < deadline =>
-                {
+                Err(error) if is_passing(&error) && Instant::now() + PAUSE < deadline => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 ended => return ended,
@@ -215,6 +213,11 @@ impl Link {
         let secured = connector.connect(name, stream).await.map_err(|error| no_tls(&server, &error))?;
         greet(secured, &server).await
     }
+}
+
+/// Whether it may be over soon: a broker that is started says this and that.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.status, StatusCode::Unavailable | StatusCode::ServerError) && error.is_retriable()
 }
 
 /// TLS cannot be agreed on. Trying again does not help, unless the connection was just cut.

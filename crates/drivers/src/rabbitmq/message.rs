@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString, MAX_SHORT_STRING_LENGTH, ShortString};
+use lapin::types::{AMQPValue, FieldTable, LongString, MAX_SHORT_STRING_LENGTH, ShortString};
 use openmessaging::{Headers, Message, MessageBatch, Result};
 
 use crate::common::settings::bad_parameter;
@@ -232,6 +232,7 @@ fn one(value: &AMQPValue, mut put: impl FnMut(Option<&[u8]>)) {
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::FieldArray;
     use proptest::prelude::*;
 
     use super::*;

@@ -40,6 +40,7 @@ mod producer;
 mod queue_feed;
 mod store;
 mod stream_feed;
+mod window;
 
 use std::sync::Arc;
 

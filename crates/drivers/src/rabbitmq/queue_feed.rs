@@ -2,21 +2,27 @@
 //!
 //! A queue has no offsets. Messages are counted as they come, from 0; what is committed is acknowledged, and gone. What was
 //! not comes again on another channel, with new numbers: so a number never means another message than it did.
+//!
+//! A broker gives so many messages to a consumer until some are acknowledged. Whoever reads need not commit to go on: when
+//! all that were asked for came, and there is room, the consumer is replaced by another one on the same channel.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt, StreamExt};
-use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
+};
 use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Consumer};
 use openmessaging::{Error, MessageBatch, Result};
 use tokio::time::Instant;
 
 use super::access_point::Shared;
-use super::bounds;
-use super::message;
 use super::stream_feed::PAUSE;
+use super::window::Window;
+use super::{bounds, layout, message};
 use crate::common::inbox::Feed;
 use crate::common::lock;
 
@@ -79,8 +85,8 @@ impl Delivered {
         let link = &shared.link;
         let what = "acknowledging messages";
         link.call(what, deadline, channel.basic_ack(tag, BasicAckOptions { multiple: true })).await?;
-        let answered = channel.basic_qos(shared.config.max_uncommitted, BasicQosOptions::default());
-        link.call(what, deadline, answered).await
+        // An acknowledgement has no answer; this has, behind it, and changes nothing.
+        link.call(what, deadline, channel.confirm_select(ConfirmSelectOptions::default())).await
     }
 }
 
@@ -89,16 +95,22 @@ pub(super) struct QueueFeed {
     pub feed: Feed,
     pub queue: ShortString,
     pub delivered: Arc<Delivered>,
+    /// How many bytes may be under way: this partition's share of what is fetched ahead.
+    pub bytes: usize,
+    /// Counts the partitions that brought something.
+    pub brought: Arc<AtomicUsize>,
 }
 
 impl QueueFeed {
     pub async fn run(self) {
+        let mut window = Window::new(self.bytes);
+        let mut first_time = true;
         loop {
             let pumped = tokio::select! {
                 biased;
                 () = self.feed.ended() => break,
                 () = self.shared.closed.cancelled() => break,
-                pumped = self.pump() => pumped,
+                pumped = self.pump(&mut window, &mut first_time) => pumped,
             };
             match pumped {
                 Ok(()) => break,
@@ -123,10 +135,9 @@ impl QueueFeed {
         std::ptr::from_ref(self) as usize
     }
 
-    async fn pump(&self) -> Result<()> {
+    async fn pump(&self, window: &mut Window, first_time: &mut bool) -> Result<()> {
         let (shared, queue) = (&self.shared, &self.queue);
         let (link, deadline) = (&shared.link, Instant::now() + shared.config.timeout);
-        let what = format!("reading queue {queue}");
         // What went out before comes first: its channel must be closed.
         let old = lock(&self.delivered.state).channel.take();
         if let Some(old) = old.filter(|old| old.status().connected()) {
@@ -139,73 +150,120 @@ impl QueueFeed {
             if state.committed > 0 {
                 state.skip = 0;
             }
+            (state.channel, state.owner) = (Some(channel.clone()), Some(self.feed_number()));
             state.skip
         };
-        let prefetch = u64::from(shared.config.max_uncommitted) + skip;
-        let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
-        link.call(&what, deadline, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
-        let options = BasicConsumeOptions::default();
-        let consumed = channel.basic_consume(queue.clone(), "feed".into(), options, FieldTable::default());
-        let mut consumer = link.call(&what, deadline, consumed).await?;
-        {
-            let mut state = lock(&self.delivered.state);
-            (state.channel, state.owner) = (Some(channel.clone()), Some(self.feed_number()));
-        }
-        loop {
-            let mut first = Some(match consumer.next().await {
-                Some(Ok(delivery)) => delivery,
-                Some(Err(error)) => return Err(link.failed(&what, &error)),
-                None => return Err(bounds::gone(link, queue)),
-            });
-            let (mut messages, mut count, mut bytes) = (MessageBatch::new(), 0, 0);
-            let mut problem: Option<Error> = None;
-            while count < CHUNK && bytes < CHUNK_BYTES {
-                let delivery: Delivery = match first.take() {
-                    Some(first) => first,
-                    None => match consumer.next().now_or_never() {
-                        Some(Some(Ok(delivery))) => delivery,
-                        Some(Some(Err(error))) => {
-                            problem = Some(link.failed(&what, &error));
-                            break;
-                        }
-                        Some(None) => {
-                            problem = Some(bounds::gone(link, queue));
-                            break;
-                        }
-                        None => break,
-                    },
+        let what = format!("reading queue {queue}");
+        for number in 0_u64.. {
+            let mut consumer = self.consume(&channel, number, window.wanted(), &what).await?;
+            let mut left = usize::from(window.wanted());
+            while left > 0 {
+                let first = match consumer.next().await {
+                    Some(Ok(delivery)) => delivery,
+                    Some(Err(error)) => return Err(link.failed(&what, &error)),
+                    None => return Err(bounds::gone(link, queue)),
                 };
-                if skip > 0 {
-                    skip -= 1;
-                    continue;
+                let came = self.take(&mut consumer, Some(first), &mut skip, window);
+                left = left.saturating_sub(came.count);
+                if !self.put(came, first_time)? || self.feed.room().await.is_none() {
+                    return Ok(());
                 }
-                let place = &self.feed.place;
-                message::take(
-                    &mut messages,
-                    &place.queue,
-                    place.partition,
-                    &delivery.properties,
-                    &delivery.data,
-                );
-                count += 1;
-                bytes += delivery.data.len();
             }
-            let from = {
-                let mut state = lock(&self.delivered.state);
-                let from = state.next;
-                state.next += count as u64;
-                from
-            };
-            let next = from + count as u64;
-            if count > 0 && !self.feed.deliver(messages, (from..next).collect(), next) {
-                return Ok(());
-            }
-            if let Some(problem) = problem {
-                return Err(problem);
-            }
-            if self.feed.room().await.is_none() {
-                return Ok(());
+            // As many came as were asked for; whoever reads need not commit to get more.
+            let deadline = Instant::now() + shared.config.timeout;
+            link.call(&what, deadline, channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()))
+                .await?;
+            loop {
+                let came = self.take(&mut consumer, None, &mut skip, window);
+                if came.count == 0 {
+                    break;
+                }
+                if !self.put(came, first_time)? {
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
+
+    async fn consume(&self, channel: &Channel, number: u64, messages: u16, what: &str) -> Result<Consumer> {
+        let (link, deadline) = (&self.shared.link, Instant::now() + self.shared.config.timeout);
+        link.call(what, deadline, channel.basic_qos(messages, BasicQosOptions::default())).await?;
+        let tag = layout::short(&format!("feed-{number}"))?;
+        let options = BasicConsumeOptions::default();
+        link.call(
+            what,
+            deadline,
+            channel.basic_consume(self.queue.clone(), tag, options, FieldTable::default()),
+        )
+        .await
+    }
+
+    /// What is there, from this delivery on.
+    fn take(
+        &self,
+        consumer: &mut Consumer,
+        mut first: Option<Delivery>,
+        skip: &mut u64,
+        window: &mut Window,
+    ) -> Came {
+        let mut came = Came { messages: MessageBatch::new(), count: 0, skipped: 0, problem: None };
+        let mut bytes = 0;
+        while came.count < CHUNK && bytes < CHUNK_BYTES {
+            let delivery = match first.take() {
+                Some(first) => first,
+                None => match consumer.next().now_or_never() {
+                    Some(Some(Ok(delivery))) => delivery,
+                    Some(Some(Err(error))) => {
+                        came.problem = Some(self.shared.link.failed("reading a queue", &error));
+                        break;
+                    }
+                    // Its end, or nothing more yet; the next call tells.
+                    Some(None) | None => break,
+                },
+            };
+            came.count += 1;
+            bytes += delivery.data.len();
+            if *skip > 0 {
+                *skip -= 1;
+                came.skipped += 1;
+                continue;
+            }
+            let place = &self.feed.place;
+            let (queue, partition) = (&place.queue, place.partition);
+            message::take(&mut came.messages, queue, partition, &delivery.properties, &delivery.data);
+        }
+        if came.count > 0 {
+            window.saw(came.count, bytes.max(came.messages.data_len()));
+        }
+        came
+    }
+
+    /// Gives it to the consumer; `false`: nobody wants it any more.
+    fn put(&self, came: Came, first_time: &mut bool) -> Result<bool> {
+        let count = (came.count - came.skipped) as u64;
+        let from = {
+            let mut state = lock(&self.delivered.state);
+            let from = state.next;
+            state.next += count;
+            from
+        };
+        let next = from + count;
+        if count > 0 && !self.feed.deliver(came.messages, (from..next).collect(), next) {
+            return Ok(false);
+        }
+        if std::mem::take(first_time) {
+            self.brought.fetch_add(1, Ordering::Relaxed);
+        }
+        came.problem.map_or(Ok(true), Err)
+    }
+}
+
+/// What came in one go.
+struct Came {
+    messages: MessageBatch,
+    /// With those that were left out.
+    count: usize,
+    skipped: usize,
+    problem: Option<Error>,
 }

@@ -1,10 +1,10 @@
 //! What fetches one stream ahead for a consumer.
 //!
-//! A stream gives credit by messages, not bytes: as many are asked for as fill half of what may be fetched ahead, by the
-//! size that messages had last; at first few. They are acknowledged, which is what lets the broker send more, only when
-//! there is room.
+//! A stream gives credit by messages, not bytes (see `window`). They are acknowledged, which is what lets the broker send
+//! more, only when there is room.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -17,11 +17,8 @@ use tokio::time::Instant;
 use super::access_point::Shared;
 use super::bounds::{self, Place};
 use super::message;
+use super::window::Window;
 use crate::common::inbox::Feed;
-
-/// Messages asked for while their size is not known, and at most.
-const FEW: u16 = 16;
-const MANY: u16 = 1000;
 
 /// So much is put in at once.
 const CHUNK: usize = 1000;
@@ -36,6 +33,8 @@ pub(super) struct StreamFeed {
     pub stream: ShortString,
     /// How many bytes may be under way: this partition's share of what is fetched ahead.
     pub bytes: usize,
+    /// Counts the partitions that brought something.
+    pub brought: Arc<AtomicUsize>,
 }
 
 enum End {
@@ -49,12 +48,13 @@ impl StreamFeed {
     pub async fn run(self) {
         let mut next = self.feed.from;
         let mut window = Window::new(self.bytes);
+        let mut first = true;
         loop {
             let pumped = tokio::select! {
                 biased;
                 () = self.feed.ended() => return,
                 () = self.shared.closed.cancelled() => return,
-                pumped = self.pump(&mut next, &mut window) => pumped,
+                pumped = self.pump(&mut next, &mut window, &mut first) => pumped,
             };
             match pumped {
                 Ok(End::Ended) => return,
@@ -68,11 +68,11 @@ impl StreamFeed {
         }
     }
 
-    async fn pump(&self, next: &mut u64, window: &mut Window) -> Result<End> {
+    async fn pump(&self, next: &mut u64, window: &mut Window, first_time: &mut bool) -> Result<End> {
         let (link, stream) = (&self.shared.link, &self.stream);
         let deadline = || Instant::now() + self.shared.config.timeout;
         let channel = link.try_channel(deadline()).await?;
-        let asked = window.messages;
+        let asked = window.messages();
         let mut consumer =
             bounds::consume(link, &channel, stream, Place::Offset(*next), asked, "feed", deadline()).await?;
         let failed = |error: Option<lapin::Error>| match error {
@@ -111,6 +111,9 @@ impl StreamFeed {
             unacknowledged = unacknowledged.saturating_add(count as u16);
             if !self.feed.deliver(chunk.messages, chunk.offsets, *next) {
                 return Ok(End::Ended);
+            }
+            if std::mem::take(first_time) {
+                self.brought.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(problem) = problem {
                 return Err(problem);
@@ -152,64 +155,4 @@ impl StreamFeed {
 struct Chunk {
     messages: MessageBatch,
     offsets: Vec<u64>,
-}
-
-/// How many messages are asked for.
-#[derive(Debug)]
-struct Window {
-    bytes: usize,
-    messages: u16,
-    /// Since it was changed.
-    seen: usize,
-    /// Of a message, in bytes; grows at once, and sinks slowly.
-    size: usize,
-}
-
-impl Window {
-    fn new(bytes: usize) -> Self {
-        let mut window = Self { bytes: bytes / 2, messages: FEW, seen: 0, size: 1024 };
-        window.messages = window.wanted().min(FEW);
-        window
-    }
-
-    fn saw(&mut self, count: usize, bytes: usize) {
-        let size = (bytes / count.max(1)).max(1);
-        self.size = if self.seen == 0 || size > self.size { size } else { (self.size * 7 + size) / 8 };
-        self.seen += count;
-    }
-
-    fn wanted(&self) -> u16 {
-        (self.bytes / self.size.max(1)).clamp(1, MANY as usize) as u16
-    }
-
-    /// Fewer at once; more once that many came.
-    fn should_change(&mut self, asked: u16) -> bool {
-        let wanted = self.wanted();
-        let more = wanted / 2 >= asked && self.seen >= asked as usize;
-        if wanted <= asked / 2 || more {
-            (self.messages, self.seen) = (wanted, 0);
-            return true;
-        }
-        false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_of_messages_follows_their_size() {
-        let mut window = Window::new(4 * 1024 * 1024);
-        assert_eq!(window.messages, FEW);
-        window.saw(10, 10 * 1024);
-        assert!(!window.should_change(FEW), "too few came");
-        window.saw(10, 10 * 1024);
-        assert!(window.should_change(FEW));
-        assert_eq!(window.messages, MANY);
-        window.saw(1, 1024 * 1024);
-        assert!(window.should_change(MANY), "large ones: at once");
-        assert_eq!(window.messages, 2);
-        assert_eq!(Window::new(1).messages, 1);
-    }
 }

@@ -170,8 +170,14 @@ impl ResourceManager for RocketMqResources {
             if let Some(cluster) = &self.routes.names.region {
                 request = request.field("clusterName", cluster);
             }
-            let answer = self.client().name_server_at(index, &request, deadline).await?;
-            expect(&self.client().name_servers()[index], &format!("deleting queue {name}"), answer)?;
+            match self.client().name_server_at(index, &request, deadline).await {
+                Ok(answer) => {
+                    expect(&self.client().name_servers()[index], &format!("deleting queue {name}"), answer)?;
+                }
+                // What a name server knows, brokers tell it when it is back.
+                Err(error) if error.is_retriable() && self.client().name_servers().len() > 1 => {}
+                Err(error) => return Err(error),
+            }
         }
         self.routes.forget(name);
         match &self.positions {

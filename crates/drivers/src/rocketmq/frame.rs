@@ -102,7 +102,7 @@ const ACCESS_KEY: &str = "AccessKey";
 pub(super) struct Response {
     pub code: i32,
     pub remark: String,
-    fields: HashMap<String, String>,
+    pub fields: HashMap<String, String>,
     pub body: Bytes,
 }
 

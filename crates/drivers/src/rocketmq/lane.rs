@@ -75,12 +75,10 @@ impl Lane {
         batch_of: impl Fn(u64) -> Option<&'a MessageBatch>,
     ) -> Result<Option<Made>, Error> {
         let waiting = || {
-            let of_piece = |piece: &Piece| {
+            self.pieces.iter().flat_map(|piece| {
                 let batch = batch_of(piece.job);
-                let rest = piece.indexes[piece.done..].to_vec();
-                rest.into_iter().filter_map(move |index| batch?.get(index as usize))
-            };
-            self.pieces.iter().flat_map(of_piece)
+                piece.indexes[piece.done..].iter().filter_map(move |index| batch?.get(*index as usize))
+            })
         };
         let Some(first) = waiting().next() else { return Ok(None) };
         let goes_alone = self.alone > 0 || {

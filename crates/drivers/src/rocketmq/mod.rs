@@ -26,8 +26,10 @@
 
 mod access_point;
 mod admin;
+mod bytes;
 mod client;
 mod codes;
+mod compressed;
 mod config;
 mod connection;
 mod consumer;

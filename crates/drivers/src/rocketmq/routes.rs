@@ -73,6 +73,13 @@ impl Route {
         }
     }
 
+    /// Whether each of its brokers is among these (names and addresses).
+    fn all_here(&self, masters: &[(String, String)]) -> bool {
+        self.partitions
+            .iter()
+            .all(|partition| masters.iter().any(|(_, address)| **address == *partition.broker))
+    }
+
     fn same_places(&self, other: &Route) -> bool {
         let place = |partition: &Partition| (partition.broker.clone(), partition.queue_id);
         self.partitions.iter().map(place).eq(other.partitions.iter().map(place))
@@ -187,21 +194,26 @@ impl Routes {
             let answer = expect(&self.client.servers, &format!("looking for queue {queue}"), answer)?;
             let read: TopicRoute = parse(&answer.body, &self.client.servers)?;
             if let Some(route) = self.route(queue, &topic, read) {
-                return Ok(self.keep(route));
+                return match known.filter(|known| known.partitions.len() > route.partitions.len()) {
+                    Some(known) => self.fewer(known, route, deadline).await,
+                    None => Ok(self.keep(route)),
+                };
             }
         }
         self.absent(queue, known, deadline).await
     }
 
+    /// The topic has fewer queues than it had, which may be because a broker is away: then its partitions keep their numbers.
+    async fn fewer(&self, known: Arc<Route>, now: Route, deadline: Instant) -> Result<Arc<Route>> {
+        let masters = self.masters(deadline).await?;
+        if known.all_here(&masters) { Ok(self.keep(now)) } else { Ok(known) }
+    }
+
     /// The name servers do not know the topic, which may be because its broker is away.
     async fn absent(&self, queue: &str, known: Option<Arc<Route>>, deadline: Instant) -> Result<Arc<Route>> {
         let masters = self.masters(deadline).await?;
-        if let Some(route) = known {
-            let is_here =
-                |partition: &Partition| masters.iter().any(|(_, address)| **address == *partition.broker);
-            if !route.partitions.iter().all(is_here) {
-                return Ok(route);
-            }
+        if let Some(route) = known.filter(|route| !route.all_here(&masters)) {
+            return Ok(route);
         }
         self.forget(queue);
         Err(error::no_queue(queue))
@@ -329,6 +341,28 @@ fn quoted(body: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partitions_are_counted_over_brokers_in_the_order_of_their_names() {
+        let text = br#"{"brokerDatas":[
+            {"brokerName":"b","cluster":"c","brokerAddrs":{0:"h:2",1:"h:3"}},
+            {"brokerName":"a","cluster":"c","brokerAddrs":{0:"h:1"}},
+            {"brokerName":"x","cluster":"other","brokerAddrs":{0:"h:9"}}],
+            "queueDatas":[{"brokerName":"a","writeQueueNums":2},{"brokerName":"b","writeQueueNums":1},
+            {"brokerName":"x","writeQueueNums":8}]}"#;
+        let url = "oms:rocketmq://h/c".parse().expect("a URL");
+        let config = super::super::config::Config::parse(&url, &Default::default()).expect("read");
+        let routes = Routes::new(Client::new(config, vec!["h:9876".into()]), Names::of(&url).expect("names"));
+        let route = routes.route("q", "q", parse(text, "x").expect("read")).expect("a route");
+        let places: Vec<_> = route.partitions.iter().map(|found| (&*found.broker, found.queue_id)).collect();
+        assert_eq!(places, [("h:1", 0), ("h:1", 1), ("h:2", 0)]);
+        assert_eq!(route.brokers.len(), 3);
+        assert!(route.partition(2).is_ok() && route.partition(3).is_err());
+        let masters = |addresses: &[&str]| -> Vec<_> {
+            addresses.iter().map(|address| (String::new(), address.to_string())).collect()
+        };
+        assert!(route.all_here(&masters(&["h:1", "h:2"])) && !route.all_here(&masters(&["h:1"])));
+    }
 
     #[test]
     fn numbers_as_names_are_read() {

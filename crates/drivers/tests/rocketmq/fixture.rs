@@ -120,7 +120,7 @@ impl Private {
         self.broker.place().address()
     }
 
-    fn own_broker(&self) -> String {
+    pub fn own_broker(&self) -> String {
         format!("127.0.0.2:{}", launch::broker_port(self.broker.place()))
     }
 

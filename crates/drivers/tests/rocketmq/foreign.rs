@@ -20,10 +20,15 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
 
 /// Runs `Foreign.java`, and answers the lines that it prints.
 fn run(home: &Path, arguments: &[&str], input: &str) -> Vec<String> {
+    run_with(home, &[], arguments, input)
+}
+
+fn run_with(home: &Path, options: &[&str], arguments: &[&str], input: &str) -> Vec<String> {
     let java = launch::java(home, false);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rocketmq/Foreign.java");
     let mut child = Command::new(&java[0])
         .args(&java[1..])
+        .args(options)
         .arg(source)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -39,10 +44,23 @@ fn run(home: &Path, arguments: &[&str], input: &str) -> Vec<String> {
 }
 
 pub fn write(home: &Path, names: &str, broker: &str, topic: &str, messages: &[Foreign]) {
+    write_compressed(home, names, broker, topic, messages, "ZLIB");
+}
+
+/// The same, what is larger than 4 KiB compressed in this way: `ZLIB`, `LZ4` or `ZSTD`.
+pub fn write_compressed(
+    home: &Path,
+    names: &str,
+    broker: &str,
+    topic: &str,
+    messages: &[Foreign],
+    kind: &str,
+) {
     let line =
         |message: &Foreign| format!("{} {}\n", encoded(message.key.as_deref()), encoded(Some(&message.body)));
     let input: String = messages.iter().map(line).collect();
-    let lines = run(home, &["write", names, broker, topic], &input);
+    let option = format!("-Drocketmq.message.compressType={kind}");
+    let lines = run_with(home, &[&option], &["write", names, broker, topic], &input);
     assert!(lines.iter().any(|line| line == "written"), "{lines:?}");
 }
 

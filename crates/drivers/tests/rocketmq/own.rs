@@ -9,7 +9,7 @@ use openmessaging::{
 };
 use testkit::block_on;
 use testkit::driver::{DriverFixture, unique};
-use testkit::server::{Foreign, ServerFixture};
+use testkit::server::Foreign;
 
 use crate::fixture::{Private, Shared, properties, url};
 use crate::foreign;
@@ -103,16 +103,22 @@ fn others_compressed_bodies_are_read_and_headers_are_properties() {
     block_on(async {
         let fixture = Private::new();
         let point = open(&fixture, &[]).await;
-        let theirs: Arc<str> = unique("theirs").into();
-        let large = Foreign { key: None, body: b"0123456789".repeat(2000) };
-        fixture.write_foreign(&theirs, std::slice::from_ref(&large)).await;
-        let described = point.resources().describe_queue(&theirs).await.expect("described");
-        let at =
-            described.partitions.iter().find(|partition| partition.end > 0).expect("a message").partition;
-        let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
-        let place = QueuePartition::new(theirs.clone(), at);
-        consumer.assign(&[(place, StartAt::Begin)]).await.expect("assigned");
-        assert_eq!(take(&mut *consumer, 1).await, [large.body]);
+        for kind in ["ZLIB", "LZ4", "ZSTD"] {
+            let theirs: Arc<str> = unique("theirs").into();
+            let text: String = (0..60_000).map(|number| format!("{number} ")).collect();
+            let large = Foreign { key: None, body: text.into_bytes() };
+            let place = fixture.broker().place();
+            let broker = fixture.own_broker();
+            let messages = std::slice::from_ref(&large);
+            foreign::write_compressed(&place.folder, &place.address(), &broker, &theirs, messages, kind);
+            let described = point.resources().describe_queue(&theirs).await.expect("described");
+            let at =
+                described.partitions.iter().find(|partition| partition.end > 0).expect("a message").partition;
+            let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
+            let place = QueuePartition::new(theirs.clone(), at);
+            consumer.assign(&[(place, StartAt::Begin)]).await.expect("assigned");
+            assert!(take(&mut *consumer, 1).await == [large.body], "{kind}");
+        }
 
         let own = queue(&point, "own", 1).await;
         let mut batch = MessageBatch::new();
@@ -168,6 +174,101 @@ fn a_missing_slave_is_a_failure_unless_it_is_accepted() {
         let report = send(&point, bodies(&queue, &[b"alone".to_vec()])).await;
         let error = report.error.expect("no slave has it");
         assert!(error.is_retriable() && error.to_string().contains("slave"), "{error}");
+        point.close().await.expect("closed");
+    });
+}
+
+/// A message that is not on the disk in time is acknowledged only where the settings say so.
+#[test]
+fn a_late_disk_is_a_failure_unless_it_is_accepted() {
+    block_on(async {
+        let mut fixture = Private::new();
+        fixture.set("flushDiskType=SYNC_FLUSH");
+        // Later than at once.
+        fixture.set("syncFlushTimeout=0");
+        let point = open(&fixture, &[]).await;
+        let queue = queue(&point, "disk", 1).await;
+        let begin = std::time::Instant::now();
+        let error = loop {
+            if let Some(error) = send(&point, bodies(&queue, &[vec![b'x'; 100_000]])).await.error {
+                break error;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60), "the disk is always in time");
+        };
+        assert!(error.is_retriable() && error.to_string().contains("accept.send.status"), "{error}");
+        assert_eq!(error.status, StatusCode::Timeout, "{error}");
+        point.close().await.expect("closed");
+        let point = open(&fixture, &[("accept.send.status", "flush-disk-timeout")]).await;
+        for _ in 0..20 {
+            let report = send(&point, bodies(&queue, &[vec![b'x'; 100_000]])).await;
+            assert!(report.error.is_none(), "{report:?}");
+        }
+        point.close().await.expect("closed");
+    });
+}
+
+/// Text, and what would end a property: headers, keys and names of any kind, through single messages and batches.
+#[test]
+fn headers_that_look_like_properties_arrive_as_they_were() {
+    block_on(async {
+        let fixture = Shared::new();
+        let point = open(&fixture, &[]).await;
+        let queue = queue(&point, "headers", 1).await;
+        let headers: [(&str, Option<&[u8]>); 9] = [
+            ("KEYS", Some(b"mine")),
+            ("WAIT", Some(b"false")),
+            ("DELAY", Some(b"3")),
+            ("TIMER_DELAY_MS", Some(b"60000")),
+            ("oms.headers", Some(b"=;")),
+            ("a\u{1}b\u{2}c", Some(b"x\x01y\x02z")),
+            ("", Some(b"no name")),
+            ("null", None),
+            ("plain", Some("\u{4e2d}".as_bytes())),
+        ];
+        for together in [1, 3] {
+            let mut batch = MessageBatch::new();
+            for _ in 0..together {
+                let mut writer = batch.start();
+                writer.key(Some(b"two words"));
+                for (name, value) in headers {
+                    writer.header(name, value);
+                }
+                writer.finish(&queue, Some(0), 1, Some(b"x"));
+            }
+            assert!(send(&point, batch).await.error.is_none());
+        }
+        let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
+        consumer.assign(&[(QueuePartition::new(queue.clone(), 0), StartAt::Begin)]).await.expect("assigned");
+        let mut count = 0;
+        while count < 4 {
+            let batch =
+                consumer.poll(1 << 20, Duration::from_secs(20)).await.expect("polled").expect("messages");
+            for message in batch.messages.iter() {
+                let got: Vec<_> =
+                    message.headers.into_iter().map(|header| (header.name, header.value)).collect();
+                assert_eq!((got, message.key), (headers.to_vec(), Some(&b"two words"[..])));
+                count += 1;
+            }
+        }
+        point.resources().delete_queue(&queue).await.expect("deleted");
+        point.close().await.expect("closed");
+    });
+}
+
+/// A long backlog comes whole and in order, whatever the broker gives with each answer.
+#[test]
+fn a_backlog_is_read_ahead_in_order() {
+    block_on(async {
+        const COUNT: usize = 20_000;
+        let fixture = Shared::new();
+        let point = open(&fixture, &[]).await;
+        let queue = queue(&point, "backlog", 1).await;
+        let sent: Vec<Vec<u8>> = (0..COUNT)
+            .map(|number| format!("{number} {}", "x".repeat(number * 37 % 3000)).into_bytes())
+            .collect();
+        assert!(send(&point, bodies(&queue, &sent)).await.error.is_none());
+        assert!(read(&point, &queue, COUNT).await == sent, "something is missing, twice or in another order");
+        point.resources().delete_queue(&queue).await.expect("deleted");
         point.close().await.expect("closed");
     });
 }

@@ -27,8 +27,8 @@ struct Shared {
     end: Notify,
     /// So many more bytes go to the broker, in all connections together, until all are cut.
     budget: AtomicI64,
-    /// What the broker answers is thrown away.
-    swallow: AtomicBool,
+    /// What the broker answers on connections of a lower number is thrown away: not on those made after a cut.
+    swallow: AtomicU64,
     /// Nothing is let through, in either direction; connections stay.
     hold: AtomicBool,
     /// How long each piece waits, milliseconds.
@@ -47,7 +47,7 @@ impl Proxy {
             cut: Notify::new(),
             end: Notify::new(),
             budget: AtomicI64::new(NEVER),
-            swallow: AtomicBool::new(false),
+            swallow: AtomicU64::new(0),
             hold: AtomicBool::new(false),
             delay: AtomicU64::new(0),
             piece: AtomicU64::new(64 * 1024),
@@ -97,6 +97,8 @@ impl Proxy {
 
     /// Cuts every connection now. New ones go through.
     pub fn cut(&self) {
+        let made = self.shared.connections.load(Ordering::SeqCst);
+        let _ = self.shared.swallow.compare_exchange(u64::MAX, made, Ordering::SeqCst, Ordering::SeqCst);
         self.shared.cut.notify_waiters();
     }
 
@@ -108,7 +110,7 @@ impl Proxy {
     /// Throws away what the broker answers from now on; followed by [`cut`](Self::cut), an answer that was lost after the
     /// write.
     pub fn swallow_answers(&self, swallow: bool) {
-        self.shared.swallow.store(swallow, Ordering::SeqCst);
+        self.shared.swallow.store(if swallow { u64::MAX } else { 0 }, Ordering::SeqCst);
     }
 
     /// Lets nothing through and keeps connections open, until it is called with `false`.
@@ -141,18 +143,26 @@ impl Drop for Proxy {
 async fn connection(client: TcpStream, shared: Arc<Shared>) {
     let target = shared.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Ok(server) = TcpStream::connect(&target).await else { return };
-    shared.connections.fetch_add(1, Ordering::Relaxed);
+    // Before it is counted: every connection that a cut counts is cut.
+    let cut = shared.cut.notified();
+    tokio::pin!(cut);
+    cut.as_mut().enable();
+    let number = shared.connections.fetch_add(1, Ordering::SeqCst);
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = shared.cut.notified() => {}
-        () = pump(from_client, to_server, &shared, true) => {}
-        () = pump(from_server, to_client, &shared, false) => {}
+        () = cut => {}
+        () = pump(from_client, to_server, &shared, None) => {}
+        () = pump(from_server, to_client, &shared, Some(number)) => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared, up: bool) {
+/// `down`: this is the way from the broker, of the connection of that number.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared, down: Option<u64>) {
     let mut buffer = vec![0; 64 * 1024];
+    let up = down.is_none();
+    // Nothing comes behind what was swallowed: a connection ends there.
+    let mut swallowed = false;
     loop {
         let piece = (shared.piece.load(Ordering::Relaxed) as usize).clamp(1, buffer.len());
         let Ok(count @ 1..) = from.read(&mut buffer[..piece]).await else { return };
@@ -163,7 +173,8 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared, 
         while shared.hold.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if !up && shared.swallow.load(Ordering::SeqCst) {
+        swallowed |= down.is_some_and(|number| number < shared.swallow.load(Ordering::SeqCst));
+        if swallowed {
             continue;
         }
         if !up {

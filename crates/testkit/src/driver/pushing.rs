@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use openmessaging::{
-    BatchListener, ConsumedBatch, Error, PushConsumer, QueuePartition, Result, StartAt, StatusCode,
-};
+use openmessaging::{BatchListener, ConsumedBatch, Error, PushConsumer, QueuePartition, Result, StatusCode};
 
 use super::DriverFixture;
 use super::kit::{numbered, open, unique};
@@ -37,7 +35,7 @@ pub async fn d30_listeners_get_batches_in_order<F: DriverFixture>(fixture: &mut 
     point.send_texts(&queue, numbered(30)).await;
     let place = QueuePartition::new(queue.clone(), 0);
     let mut consumer = point.consumer(&unique("group")).await;
-    consumer.assign(&[(place.clone(), StartAt::Begin)]).await.expect("assigned");
+    consumer.assign(&[(place.clone(), point.oldest())]).await.expect("assigned");
     let seen = Arc::new(Mutex::new(Vec::new()));
     let commit = point.can.broker_positions;
     // One message a batch.
@@ -56,7 +54,7 @@ pub async fn d30_listeners_get_batches_in_order<F: DriverFixture>(fixture: &mut 
     assert_eq!(failures, 1);
     assert_eq!(*seen.lock().expect("a lock"), numbered(30));
     assert!(!push.step(Duration::from_millis(50)).await.expect("nothing more"));
-    if commit {
+    if commit && point.can.offsets {
         let end = push.consumer().position(&place);
         assert_eq!(push.consumer().committed(&place).await.expect("asked"), end);
     }

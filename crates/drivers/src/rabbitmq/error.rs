@@ -40,6 +40,10 @@ fn by_code(code: u16, text: &str, stage: Stage) -> (StatusCode, &'static str) {
             StatusCode::Unavailable,
             "commit sooner than consumer_timeout of the server (30 minutes), or raise it",
         ),
+        (406, _) if text.contains("x-stream-offset") => (
+            StatusCode::Unsupported,
+            "it is no stream: use it through an access point with the property queue.type=quorum",
+        ),
         (406, _) if text.contains("message size") => {
             (StatusCode::MessageTooLarge, "send smaller messages, or raise max_message_size of the server")
         }

@@ -176,10 +176,13 @@ impl Cluster {
 
     pub async fn controller(&self) -> Result<Connection> {
         let controller = lock(&self.state).controller;
-        match self.address(controller) {
-            Some(address) => self.shared(&address).await,
-            None => self.any().await,
+        let Some(address) = self.address(controller) else { return self.any().await };
+        let connected = self.shared(&address).await;
+        if connected.is_err() {
+            // Another one may be it by now; whoever is asked next knows.
+            lock(&self.state).controller = -1;
         }
+        connected
     }
 
     /// One call on a shared connection. When it takes longer than `limit`, the connection is given up: what comes behind
@@ -316,7 +319,11 @@ impl Cluster {
     pub async fn coordinator(&self, group: &str, limit: Duration) -> Result<Connection> {
         let known = lock(&self.state).coordinators.get(group).copied();
         if let Some(address) = known.and_then(|node| self.address(node)) {
-            return self.shared(&address).await;
+            let connected = self.shared(&address).await;
+            if connected.is_err() {
+                self.forget_coordinator(group);
+            }
+            return connected;
         }
         let connection = self.any().await?;
         let request = groups::find_coordinator(&self.config.client.id, group);

@@ -111,6 +111,15 @@ async fn dial_one(config: &Config, endpoint: &Endpoint) -> Result<Dialled> {
     }
 }
 
+/// A server that wants a certificate says so only after its own part of TLS is done.
+fn broken(server: &str, error: &std::io::Error) -> Error {
+    if error.to_string().contains("certificate") {
+        return Error::new(StatusCode::Unauthorized, format!("{server} refused the connection: {error}"))
+            .with_remedy("show a certificate that it trusts: tls.certificate.file and tls.key.file");
+    }
+    unavailable(server, error)
+}
+
 /// Takes the next operation out of the buffer, with its text.
 async fn next(
     server: &str,
@@ -130,7 +139,7 @@ async fn next(
                 return Ok(Some((op, text)));
             }
             Parsed::Needs(_) => {
-                let read = stream.read_buf(buffer).await.map_err(|error| unavailable(server, &error))?;
+                let read = stream.read_buf(buffer).await.map_err(|error| broken(server, &error))?;
                 if read == 0 {
                     return Ok(None);
                 }

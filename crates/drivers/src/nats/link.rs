@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use openmessaging::url::Endpoint;
 use openmessaging::{Error, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -499,6 +500,8 @@ async fn connect_again(inner: &Inner) -> Dialled {
 
 /// Works until the connection ends, and says why.
 async fn serve(inner: &Inner, dialled: Dialled) -> Error {
+    // What was meant for the connection before is not for this one.
+    let _ = inner.reset.notified().now_or_never();
     let (reader, writer) = tokio::io::split(dialled.stream);
     inner.heard.store(true, Ordering::Relaxed);
     tokio::select! {

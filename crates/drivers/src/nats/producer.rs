@@ -92,6 +92,8 @@ impl Producer for NatsProducer {
             let patience = self.timeout + Duration::from_secs(5);
             let drained = tokio::time::timeout(patience, self.gate.drained()).await;
             self.gate.close();
+            // The task ends with its channel, and its connection with it.
+            self.commands = mpsc::unbounded_channel().0;
             if drained.is_err() {
                 return Err(late(patience, &self.handle.config.server, "ending what was sent before"));
             }

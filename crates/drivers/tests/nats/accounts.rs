@@ -195,6 +195,7 @@ pub fn accesses(fixture: &mut Private) -> Vec<Access> {
             &[("tls.ca.file", &ca), ("tls.certificate.file", &client), ("tls.key.file", &client_key)],
             None,
         ),
+        case("TLS without a client's certificate", "", verify, &[("tls.ca.file", &ca)], unauthorized),
         case("user and password", "", users, &[("user", "all"), ("password", "hush p@ss")], None),
         case("user and password in the URL", "all:hush%20p%40ss@", users, &[], None),
         case("a wrong password", "", users, &[("user", "all"), ("password", "wrong-hush")], unauthorized),

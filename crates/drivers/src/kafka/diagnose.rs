@@ -242,11 +242,12 @@ fn judge_broker(server: &str, brokers: usize, settings: &Settings, findings: &mu
 }
 
 fn duration(milliseconds: i64) -> String {
+    const MINUTE: i64 = 60_000;
     match milliseconds {
-        ..120_000 => format!("{} s", milliseconds / 1000),
-        ..7_200_000 => format!("{} min", milliseconds / 60_000),
-        ..172_800_000 => format!("{} h", milliseconds / HOUR),
-        _ => format!("{} days", milliseconds / DAY),
+        long if long >= 2 * DAY => format!("{} days", long / DAY),
+        long if long >= 2 * HOUR => format!("{} h", long / HOUR),
+        long if long >= 2 * MINUTE => format!("{} min", long / MINUTE),
+        short => format!("{} s", short / 1000),
     }
 }
 

@@ -130,7 +130,8 @@ fn a_broker_of_three_is_killed() {
         let group = unique("group");
         let options = ConsumerOptions { group, prefetch_bytes: None };
         let mut consumer = point.pull_consumer(options).await.expect("a consumer");
-        let all: Vec<_> = (0..6).map(|partition| (QueuePartition::new(queue.clone(), partition), StartAt::Begin)).collect();
+        let all: Vec<_> =
+            (0..6).map(|partition| (QueuePartition::new(queue.clone(), partition), StartAt::Begin)).collect();
         consumer.assign(&all).await.expect("assigned");
         consumer.commit(&[(all[0].0.clone(), 0)]).await.expect("committed");
         let mut producer = point.producer(ProducerOptions::default()).await.expect("a producer");
@@ -162,7 +163,8 @@ fn a_broker_of_three_is_killed() {
         let (mut read, mut last) = (0, HashMap::<Vec<u8>, String>::new());
         let begin = Instant::now();
         while read < sent && begin.elapsed() < Duration::from_secs(60) {
-            let Some(batch) = consumer.poll(1 << 20, Duration::from_millis(500)).await.expect("polled") else {
+            let Some(batch) = consumer.poll(1 << 20, Duration::from_millis(500)).await.expect("polled")
+            else {
                 continue;
             };
             for message in batch.messages.iter() {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use openmessaging::{Error, Result, StatusCode};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::common::inbox::{Feed, Inbox};
@@ -44,7 +44,8 @@ const AHEAD_WAIT: Duration = Duration::from_millis(100);
 const CONFIRMATIONS: u32 = 3;
 
 pub(super) enum Command {
-    Assign(Vec<Feed>),
+    /// The sender is told when each partition had its first answer: so that the first turns have something of each.
+    Assign(Vec<Feed>, Option<oneshot::Sender<()>>),
     Seek(Feed),
 }
 
@@ -53,6 +54,7 @@ pub(super) struct Fetcher {
     inbox: Arc<Inbox>,
     commands: mpsc::UnboundedReceiver<Command>,
     parts: Vec<Part>,
+    first_round: Option<oneshot::Sender<()>>,
     nodes: HashMap<i32, Node>,
     /// The number of the next part, or of the next request.
     next: u64,
@@ -71,6 +73,8 @@ struct Part {
     /// Who leads is being asked.
     asking: bool,
     missing: u32,
+    /// Something came of it, be it an error.
+    answered: bool,
     /// What was fetched and not yet unpacked.
     fetched: Option<Cursor>,
     limit: usize,
@@ -108,7 +112,7 @@ enum Event {
 impl Fetcher {
     pub fn new(cluster: Arc<Cluster>, inbox: Arc<Inbox>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
         let (parts, nodes, events) = (Vec::new(), HashMap::new(), FuturesUnordered::new());
-        Self { cluster, inbox, commands, parts, nodes, next: 0, turn: 0, events }
+        Self { cluster, inbox, commands, parts, first_round: None, nodes, next: 0, turn: 0, events }
     }
 
     /// Runs until the consumer or the access point is closed.
@@ -136,8 +140,9 @@ impl Fetcher {
 
     fn obey(&mut self, command: Command) {
         let feeds = match command {
-            Command::Assign(feeds) => {
+            Command::Assign(feeds, first_round) => {
                 self.parts.clear();
+                self.first_round = first_round;
                 feeds
             }
             Command::Seek(feed) => {
@@ -156,6 +161,7 @@ impl Fetcher {
                 leader: None,
                 asking: false,
                 missing: 0,
+                answered: false,
                 fetched: None,
                 limit: MIN_BYTES,
                 had_no_room: false,
@@ -178,6 +184,10 @@ impl Fetcher {
         let now = Instant::now();
         let mut waits = false;
         self.parts.retain_mut(|part| part.unpack(&mut waits));
+        if self.first_round.is_some() && self.parts.iter().all(|part| part.answered) {
+            // Whoever waited may have gone.
+            self.first_round.take().map(|ready| ready.send(()));
+        }
         for index in 0..self.parts.len() {
             self.ask_leader(index, now);
         }
@@ -369,6 +379,7 @@ impl Fetcher {
                     && numbers.contains(&part.number)
             };
             let Some(part) = self.parts.iter_mut().find(is_it) else { continue };
+            part.answered = true;
             if fetched.error == code::OFFSET_OUT_OF_RANGE {
                 part.asking = true;
                 part.not_before = Some(now + AHEAD_WAIT);
@@ -487,6 +498,7 @@ impl Part {
 
     /// Something failed: it is tried again, unless that cannot help.
     fn trouble(&mut self, error: Error, now: Instant) {
+        self.answered = true;
         self.leader = None;
         self.wait(now);
         if !error.is_retriable() {

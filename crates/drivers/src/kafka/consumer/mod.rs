@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use openmessaging::{
     ConsumedBatch, ConsumerOptions, Error, PullConsumer, QueuePartition, Result, StartAt, StatusCode,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use self::fetcher::{Command, Fetcher};
 use super::cluster::Cluster;
@@ -26,14 +27,26 @@ pub(super) struct KafkaConsumer {
     commands: Option<mpsc::UnboundedSender<Command>>,
     /// What was assigned and not polled since: fetching begins with the first poll.
     unread: Vec<Feed>,
+    /// Ends when something of each partition was fetched.
+    first_round: Option<oneshot::Receiver<()>>,
 }
+
+/// How long the first poll waits for something of each partition.
+const FIRST_ROUND: Duration = Duration::from_millis(100);
 
 impl KafkaConsumer {
     pub fn new(cluster: Arc<Cluster>, options: ConsumerOptions) -> Result<Self> {
         let inbox = Inbox::new(options.prefetch_bytes);
         let (commands, received) = mpsc::unbounded_channel();
         runtime::handle()?.spawn(Fetcher::new(cluster.clone(), inbox.clone(), received).run());
-        Ok(Self { cluster, group: options.group, inbox, commands: Some(commands), unread: Vec::new() })
+        Ok(Self {
+            cluster,
+            group: options.group,
+            inbox,
+            commands: Some(commands),
+            unread: Vec::new(),
+            first_round: None,
+        })
     }
 
     fn check(&self) -> Result<&mpsc::UnboundedSender<Command>> {
@@ -78,15 +91,24 @@ impl PullConsumer for KafkaConsumer {
             partitions.iter().zip(offsets).map(|((place, _), offset)| (place.clone(), offset)).collect();
         self.unread = self.inbox.assign(&places);
         // A task that has ended is that of a closed access point.
-        let _ = self.check()?.send(Command::Assign(Vec::new()));
+        let _ = self.check()?.send(Command::Assign(Vec::new(), None));
         Ok(())
     }
 
     async fn poll(&mut self, max_bytes: usize, wait: Duration) -> Result<Option<ConsumedBatch>> {
         if !self.unread.is_empty() {
             let feeds = std::mem::take(&mut self.unread);
-            let _ = self.check()?.send(Command::Assign(feeds));
+            let (ready, first_round) = oneshot::channel();
+            self.first_round = Some(first_round);
+            let _ = self.check()?.send(Command::Assign(feeds, Some(ready)));
         }
+        let begin = Instant::now();
+        if let Some(first_round) = &mut self.first_round {
+            // Whichever it was: there is no second wait.
+            let _ = tokio::time::timeout(FIRST_ROUND.min(wait), first_round).await;
+            self.first_round = None;
+        }
+        let wait = wait.saturating_sub(begin.elapsed());
         self.inbox.poll(max_bytes, wait, || self.check().map(|_| ())).await
     }
 

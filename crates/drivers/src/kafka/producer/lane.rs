@@ -209,11 +209,24 @@ impl Lane {
         }
     }
 
-    /// A part has come back, and is stored.
-    pub fn stored(&mut self) {
+    /// A part has come back, and is stored. Gives those before it of which that follows.
+    ///
+    /// A broker remembers the last five parts of a producer, but over its restart only the last one: of the others it says
+    /// then that they are out of order, although it has them. It takes a part only behind the one before it, though: what
+    /// is before a part that it has, it has too.
+    pub fn stored(&mut self, part: &Part) -> Vec<Part> {
         self.in_air -= 1;
         self.backoff = BACKOFF;
         self.not_before = None;
+        let (numbers, place) = (part.numbers, part.place());
+        let follows = |other: &Part| {
+            let Numbers { producer, epoch, .. } = other.numbers;
+            other.out_of_order
+                && (producer, epoch) == (numbers.producer, numbers.epoch)
+                && other.place() < place
+        };
+        let count = self.again.iter().take_while(|other| follows(other)).count();
+        self.again.drain(..count).collect()
     }
 
     /// A part has come back, and is given up: what is behind it must not follow on its numbers.
@@ -232,8 +245,8 @@ impl Lane {
         if self.in_air == 0 {
             self.not_before = Some(now + self.backoff);
             self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-            // The broker knows of nothing before the first one: it lost what it had, or never had it.
-            if self.again.first().is_some_and(|first| first.out_of_order) {
+            // The broker knows of nothing before any of them: it lost what it had, or never had it.
+            if self.again.iter().all(|part| part.out_of_order) {
                 self.renumber();
             }
         }

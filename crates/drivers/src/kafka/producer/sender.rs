@@ -286,8 +286,9 @@ impl Sender {
         let lane = &mut self.plan.lanes[index];
         match error::verdict(code) {
             Verdict::Stored => {
-                lane.stored();
-                part.runs.iter().for_each(|run| self.jobs.stored(run.job, run.count()));
+                let before = lane.stored(&part);
+                let runs = before.iter().chain([&part]).flat_map(|part| &part.runs);
+                runs.for_each(|run| self.jobs.stored(run.job, run.count()));
             }
             _ if given_up => self.give_up_part(&part),
             Verdict::Again { refresh } => {

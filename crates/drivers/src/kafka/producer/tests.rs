@@ -70,7 +70,7 @@ async fn what_failed_goes_again_in_order_when_all_have_come_back() {
 async fn a_broker_that_lost_messages_is_sent_new_numbers() {
     let (mut lane, now) = (lane(30), Instant::now());
     let one = take(&mut lane, 10).expect("a part");
-    lane.stored();
+    assert!(lane.stored(&one).is_empty());
     let (two, three) = (take(&mut lane, 10).expect("a part"), take(&mut lane, 10).expect("a part"));
     assert_eq!((one.numbers.sequence, two.numbers.sequence), (0, 10));
     for part in [two, three] {
@@ -81,14 +81,31 @@ async fn a_broker_that_lost_messages_is_sent_new_numbers() {
 }
 
 #[tokio::test]
+async fn what_is_before_a_part_that_is_stored_is_stored() {
+    let (mut lane, now) = (lane(30), Instant::now());
+    let parts: Vec<_> = (0..3).filter_map(|_| take(&mut lane, 10)).collect();
+    // The connection broke; all are stored.
+    parts.iter().for_each(|part| lane.returned(part.clone(), now));
+    let again: Vec<_> = (0..3).filter_map(|_| take(&mut lane, 10)).collect();
+    assert_eq!(again, parts);
+    // The broker remembers the last one alone.
+    for part in &again[..2] {
+        lane.returned(Part { out_of_order: true, ..part.clone() }, now);
+    }
+    let before = lane.stored(&again[2]);
+    assert_eq!(before.iter().map(shown).collect::<Vec<_>>(), [(0, 0, 10), (0, 10, 10)]);
+    assert!(!lane.has_work());
+}
+
+#[tokio::test]
 async fn behind_what_was_given_up_numbers_begin_anew() {
     let mut lane = lane(40);
-    let (_one, _two) = (take(&mut lane, 10), take(&mut lane, 10));
+    let (one, _two) = (take(&mut lane, 10).expect("a part"), take(&mut lane, 10));
     lane.gave_up();
     let mut lost = Vec::new();
     lane.drop_from((2, 5), |run| lost.push((run.job, run.start, run.end)));
     assert_eq!(lost, [(3, 0, 10), (2, 5, 10)]);
-    lane.stored();
+    lane.stored(&one);
     assert_eq!(take(&mut lane, 100).as_ref().map(shown), Some((1, 0, 5)));
     assert_eq!(lane.first_waiting(), None);
 }

@@ -43,8 +43,11 @@ impl NatsProducer {
         self.handle.check()
     }
 
-    fn submit(&self, batch: MessageBatch) -> std::result::Result<oneshot::Receiver<SendReport>, SendReport> {
-        let failed = |batch, error| SendReport::failed(batch, Acknowledged::Prefix(0), error);
+    fn submit(
+        &self,
+        batch: MessageBatch,
+    ) -> std::result::Result<oneshot::Receiver<SendReport>, Box<SendReport>> {
+        let failed = |batch, error| Box::new(SendReport::failed(batch, Acknowledged::Prefix(0), error));
         let ticket = match self.check().and_then(|()| self.gate.enter()) {
             Ok(ticket) => ticket,
             Err(error) => return Err(failed(batch, error)),
@@ -65,7 +68,7 @@ impl Producer for NatsProducer {
         let handle = self.handle.clone();
         Box::pin(async move {
             match submitted {
-                Err(report) => report,
+                Err(report) => *report,
                 Ok(answer) => answer.await.unwrap_or_else(|_| {
                     let ended = match handle.check() {
                         Err(closed) => closed,

@@ -314,6 +314,14 @@ impl Feed {
         true
     }
 
+    /// What it failed with is over: a poll that was not told yet is not told any more.
+    pub fn works(&self) {
+        let mut state = lock(&self.inbox.state);
+        if let Some(slot) = state.of(self) {
+            slot.failure = None;
+        }
+    }
+
     /// The next poll whose turn this partition is fails with this, behind the messages that are there. `false`: this feed
     /// has ended.
     pub fn fail(&self, error: Error) -> bool {

@@ -234,10 +234,10 @@ impl Connection {
                     if text.starts_with("NOPERM") => {}
                 (_, Reply::Error(text)) => return Err(error::answered(address, what, text)),
                 ("asking for the connection's number", Reply::Integer(id)) => self.id = *id,
-                ("asking for its role", Reply::Array(role)) => {
-                    if role.first().and_then(Reply::text) != Some("master") {
-                        return Err(error::answered(address, "connecting", "READONLY this is a replica"));
-                    }
+                ("asking for its role", Reply::Array(role))
+                    if role.first().and_then(Reply::text) != Some("master") =>
+                {
+                    return Err(error::answered(address, "connecting", "READONLY this is a replica"));
                 }
                 _ => {}
             }

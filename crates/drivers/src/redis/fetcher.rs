@@ -102,13 +102,19 @@ impl Fetcher {
         let link = self.client.link.clone();
         let connecting = link.connect();
         tokio::pin!(connecting);
-        let mut patience = link.deadline();
+        let (mut patience, mut told) = (link.deadline(), false);
         loop {
             tokio::select! {
                 () = link.closed.cancelled() => return None,
-                connection = &mut connecting => return Some(connection),
+                connection = &mut connecting => {
+                    if told {
+                        self.sources.iter().for_each(|source| source.feed.works());
+                    }
+                    return Some(connection);
+                }
                 source = self.incoming.recv() => self.sources.push(source?),
                 () = tokio::time::sleep_until(patience) => {
+                    told = true;
                     let why = link.too_late("connecting", link.config.timeout);
                     self.sources.retain(|source| source.feed.fail(error::again(&why)));
                     patience = link.deadline();
@@ -196,8 +202,8 @@ impl Fetcher {
         let (event, new, unblocked) = self.await_answer(connection, indexes, &mut answer).await;
         let empty = answer.seen.iter().all(|seen| seen.entries == 0);
         for (index, seen) in indexes.iter().zip(&answer.seen) {
-            if seen.entries > 0 {
-                self.sources[*index].entry_bytes = seen.bytes / seen.entries;
+            if let Some(bytes) = seen.bytes.checked_div(seen.entries) {
+                self.sources[*index].entry_bytes = bytes;
             }
         }
         self.sources.extend(new);

@@ -68,11 +68,6 @@ impl Link {
         }
     }
 
-    /// Whether connecting fails at the moment.
-    pub fn is_out(&self) -> bool {
-        self.outage.is_out()
-    }
-
     /// When what is asked now must have ended.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.config.timeout

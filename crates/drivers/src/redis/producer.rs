@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::common::gate::Gate;
+use super::super::common::gate::{Gate, Ticket};
 use super::super::common::runtime;
 use super::catalog::Catalog;
 use super::error;
@@ -35,29 +35,28 @@ impl RedisProducer {
         Ok(Self { link, gate: Arc::default(), jobs: Some(jobs), timeout })
     }
 
-    /// Hands a batch to the task, or gives it back.
-    fn submit(&self, batch: MessageBatch) -> std::result::Result<oneshot::Receiver<SendReport>, SendReport> {
-        let refused = |batch, error| SendReport::failed(batch, Acknowledged::Prefix(0), error);
-        let Some(jobs) = &self.jobs else { return Err(refused(batch, error::closed(self.link.server()))) };
-        let ticket = match self.link.check().and_then(|()| self.gate.enter()) {
-            Ok(ticket) => ticket,
-            Err(error) => return Err(refused(batch, error)),
-        };
-        let (report, reported) = oneshot::channel();
-        let job = Job::new(batch, ticket, report, Instant::now() + self.timeout, self.timeout);
-        match jobs.send(job) {
-            Ok(()) => Ok(reported),
-            Err(back) => Err(refused(back.0.into_batch(), error::closed(self.link.server()))),
-        }
+    fn check(&self) -> Result<Ticket> {
+        self.link.check()?;
+        self.gate.enter()
     }
 }
 
 #[async_trait]
 impl Producer for RedisProducer {
     fn send(&mut self, batch: MessageBatch) -> SendFuture {
-        match self.submit(batch) {
-            Ok(reported) => Box::pin(async move { reported.await.unwrap_or_else(|_| lost()) }),
-            Err(report) => Box::pin(std::future::ready(report)),
+        let refused = |batch, error| -> SendFuture {
+            Box::pin(std::future::ready(SendReport::failed(batch, Acknowledged::Prefix(0), error)))
+        };
+        let Some(jobs) = &self.jobs else { return refused(batch, error::closed(self.link.server())) };
+        let ticket = match self.check() {
+            Ok(ticket) => ticket,
+            Err(error) => return refused(batch, error),
+        };
+        let (report, reported) = oneshot::channel();
+        let job = Job::new(batch, ticket, report, Instant::now() + self.timeout, self.timeout);
+        match jobs.send(job) {
+            Ok(()) => Box::pin(async move { reported.await.unwrap_or_else(|_| lost()) }),
+            Err(back) => refused(back.0.into_batch(), error::closed(self.link.server())),
         }
     }
 

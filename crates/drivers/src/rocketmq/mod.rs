@@ -17,8 +17,9 @@
 //! see [`positions`]. Stores are topics of one queue. RocketMQ removes messages older than `fileReservedTime` (72 h by default;
 //! the newest file of its log apart), whatever topic they are in, and has no retention of a topic's own. So whoever uses a
 //! store writes a snapshot of it every 6 h at least, and what is in use never gets old. What nobody used for longer than
-//! `fileReservedTime`, less 6 h, may be lost, once other topics have written enough for the log to go on to another file:
-//! where all workers may be down for a month, set it to more than that. `diagnose` tells where it is short.
+//! `fileReservedTime`, less 6 h, is lost, once other topics have written enough for the log to go on to another file: the store
+//! is then `Corrupt`, never taken for an empty one. Where all workers may be down for a month, set `fileReservedTime` to more
+//! than that. `diagnose` tells where it is short.
 //!
 //! Topics with `cleanup.policy=COMPACTION` (5.1) would be kept for ever, and are no way out: they keep the last message of a
 //! key, and a store's last message about a key may be a conditional put that lost. Tables of the broker that are kept for

@@ -23,6 +23,7 @@ public class Foreign {
             case "write": write(names, args[2], args[3]); break;
             case "read": read(names, args[2], Integer.parseInt(args[3])); break;
             case "user": user(names, args[2], args[3], args[4], args[5], args[6]); break;
+            case "expire": expire(names, args[2]); break;
             default: throw new IllegalArgumentException(args[0]);
         }
         System.out.flush();
@@ -67,6 +68,13 @@ public class Foreign {
                 read++;
             }
         }
+    }
+
+    static void expire(String names, String broker) throws Exception {
+        DefaultMQAdminExt tool = new DefaultMQAdminExt();
+        tool.setNamesrvAddr(names);
+        tool.start();
+        System.out.println("expired " + tool.deleteExpiredCommitLogByAddr(broker));
     }
 
     static void user(String names, String broker, String admin, String secret, String user, String password) throws Exception {

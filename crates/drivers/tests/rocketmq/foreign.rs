@@ -76,6 +76,12 @@ pub fn properties(home: &Path, names: &str, topic: &str, count: usize) -> Vec<St
     lines.iter().filter_map(|line| line.strip_prefix("properties ").map(str::to_owned)).collect()
 }
 
+/// Has the broker remove what is older than its retention, now.
+pub fn expire(home: &Path, names: &str, broker: &str) {
+    let lines = run(home, &["expire", names, broker], "");
+    assert!(lines.iter().any(|line| line == "expired true"), "{lines:?}");
+}
+
 /// A user without any right.
 pub fn make_user(home: &Path, names: &str, broker: &str, user: &str, password: &str) {
     let (admin, secret) = launch::ADMIN;

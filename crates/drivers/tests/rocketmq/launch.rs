@@ -97,7 +97,7 @@ impl Launch for RocketMq {
             "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\nbrokerIP1={host}\n\
              bindAddress={host}\nlistenPort={port}\nhaListenPort={slaves}\nnamesrvAddr=127.0.0.1:{names}\n\
              registerNameServerPeriod=10000\nstorePathRootDir={data}\nstorePathCommitLog={data}/commitlog\n\
-             mapedFileSizeCommitLog=16777216\nmapedFileSizeConsumeQueue=60000\nmaxHashSlotNum=5000\nmaxIndexNum=20000\n\
+             mappedFileSizeCommitLog=16777216\nmappedFileSizeConsumeQueue=60000\nmaxHashSlotNum=5000\nmaxIndexNum=20000\n\
              mappedFileSizeTimerLog=1048576\nflushDiskType=ASYNC_FLUSH\nautoCreateTopicEnable=true\ncleanResourceInterval=1000\n"
         );
         if self.secured {

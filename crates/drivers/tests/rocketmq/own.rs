@@ -272,3 +272,107 @@ fn a_backlog_is_read_ahead_in_order() {
         point.close().await.expect("closed");
     });
 }
+
+/// What the broker removes for its age is passed over, the rest is read whole; a store that wrote a snapshot outlives it.
+#[test]
+fn what_was_removed_is_passed_over_and_stores_outlive_it() {
+    block_on(async {
+        const MESSAGES: usize = 60_000;
+        let fixture = Private::new();
+        let point = open(&fixture, &[]).await;
+        let (lost, kept) = (unique("lost"), unique("kept"));
+        fill_store(&point, &lost, 10).await;
+        fill_store(&point, &kept, 10).await;
+        let queue = queue(&point, "old", 1).await;
+        let mut late =
+            point.pull_consumer(ConsumerOptions { prefetch_bytes: Some(1), ..Default::default() }).await;
+        let late = late.as_mut().expect("a consumer");
+        let place = QueuePartition::new(queue.clone(), 0);
+        late.assign(&[(place.clone(), StartAt::Begin)]).await.expect("assigned");
+        let text = |number: usize| format!("{number:08} {}", "x".repeat(1000)).into_bytes();
+        for start in (0..MESSAGES).step_by(1000) {
+            let batch: Vec<Vec<u8>> = (start..start + 1000).map(text).collect();
+            assert!(send(&point, bodies(&queue, &batch)).await.error.is_none());
+        }
+        // So many that snapshots are written: what was before them is removed.
+        for round in 0..30 {
+            fill_store(&point, &kept, 400 + round).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let place_of = fixture.broker().place();
+        let log = place_of.folder.join("store/commitlog");
+        let mut files: Vec<_> =
+            std::fs::read_dir(&log).expect("files").flatten().map(|file| file.path()).collect();
+        files.sort();
+        // All but the last of them are four days old; what the stores wrote first is among them.
+        let old = std::time::SystemTime::now() - Duration::from_secs(4 * 24 * 3600);
+        for file in &files[..files.len() - 3] {
+            let file = std::fs::File::options().write(true).open(file).expect("a file");
+            file.set_modified(old).expect("made old");
+        }
+        foreign::expire(&place_of.folder, &place_of.address(), &fixture.own_broker());
+        let first = settled(&point, &queue).await as usize;
+        // One that begins now, and one whose place was removed.
+        let mut early = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
+        early.assign(&[(place.clone(), StartAt::Begin)]).await.expect("assigned");
+        for (consumer, skips) in [(&mut early, 0), (late, 1)] {
+            let numbers = numbers(&mut **consumer, MESSAGES).await;
+            let gaps = numbers.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count();
+            assert!(gaps <= skips && numbers.is_sorted(), "{gaps} gaps, from {} and {first}", numbers[0]);
+            assert!(numbers[0] == first || skips > 0, "{} is not {first}", numbers[0]);
+        }
+        point.close().await.expect("closed");
+        let again = open(&fixture, &[]).await;
+        let store = again.key_value_store(&kept).await.expect("it has a snapshot");
+        let page = store.list("", None, 1000).await.expect("listed");
+        assert_eq!(page.entries.len(), 429);
+        assert!(page.entries.iter().any(|entry| entry.key == "k3" && entry.value == b"429"));
+        let error = again.key_value_store(&lost).await.err().expect("it was removed");
+        assert_eq!(error.status, StatusCode::Corrupt, "never an empty one: {error}");
+        again.close().await.expect("closed");
+    });
+}
+
+/// Puts so many keys, all of the same value.
+async fn fill_store(point: &Point, name: &str, keys: usize) {
+    let store = point.key_value_store(name).await.expect("a store");
+    let puts = (0..keys).map(|key| {
+        let (store, key) = (store.clone(), format!("k{key}"));
+        async move { store.put(&key, keys.to_string().as_bytes()).await }
+    });
+    for put in futures::future::join_all(puts).await {
+        put.expect("put");
+    }
+}
+
+/// Where the queue begins once something was removed, and nothing more is.
+async fn settled(point: &Point, queue: &Arc<str>) -> u64 {
+    let start = std::time::Instant::now();
+    let (mut last, mut since) = (0, start);
+    while last == 0 || since.elapsed() < Duration::from_secs(5) {
+        assert!(start.elapsed() < Duration::from_secs(150), "nothing is removed");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let described = point.resources().describe_queue(queue).await.expect("described");
+        let begin = described.partitions[0].begin;
+        if begin != last {
+            (last, since) = (begin, std::time::Instant::now());
+        }
+    }
+    last
+}
+
+/// The numbers that bodies begin with, up to the last.
+async fn numbers(consumer: &mut dyn PullConsumer, count: usize) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&(count - 1)) {
+        let polled = consumer.poll(1 << 20, Duration::from_secs(20)).await.expect("polled");
+        let Some(batch) = polled else {
+            panic!("nothing behind {:?}, {} messages", numbers.last(), numbers.len())
+        };
+        for message in batch.messages.iter() {
+            let digits = message.body.and_then(|body| str::from_utf8(&body[..8]).ok());
+            numbers.push(digits.and_then(|digits| digits.parse().ok()).expect("a number"));
+        }
+    }
+    numbers
+}

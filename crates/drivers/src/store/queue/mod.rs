@@ -184,6 +184,10 @@ impl Shared {
         tokio::spawn(Follower { shared: shared.clone(), consumer, fold, snapshots }.run());
         let ready = async {
             let (begin, end) = shared.bounds().await?;
+            // Nothing is there, and something was: never an empty store in its place.
+            if begin == end && begin > 0 && shared.source.snapshot_every().is_some() {
+                return Err(fold::no_base(&shared.queue, shared.source.server()));
+            }
             if begin == end {
                 shared.write(Write::Genesis).await?;
             }

@@ -1,6 +1,7 @@
 //! An open access point: one connection for what is asked, and one for each producer and consumer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use openmessaging::{
@@ -41,7 +42,8 @@ impl Handle {
         let health = Arc::new(Health::new(&config.server));
         let begin = Instant::now();
         let (own, seen) = (config.clone(), health.clone());
-        let limit = CONNECT.min(config.timeout);
+        // The second is for what is asked behind it.
+        let limit = (CONNECT - Duration::from_secs(1)).min(config.timeout);
         let link = on_own(async move { Link::open(own, seen, limit).await }).await?;
         let js = JetStream { link: Arc::new(link) };
         match js.account(begin + CONNECT.min(config.timeout)).await {

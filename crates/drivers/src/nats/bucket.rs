@@ -12,6 +12,10 @@ use super::link::unique;
 use super::names::{bucket_prefix, bucket_stream};
 use super::wire;
 
+/// So many of the newest entries of a key are kept. One would be enough for whoever reads; a watcher sees each change that it
+/// is not more than so many behind with.
+const HISTORY: u64 = 16;
+
 const OPERATION: &str = "KV-Operation";
 
 /// Makes a bucket, unless it is there.
@@ -30,7 +34,7 @@ pub(super) async fn create(js: &JetStream, bucket: &str, deadline: Instant) -> R
         "max_bytes": -1,
         "max_age": 0,
         "max_msg_size": -1,
-        "max_msgs_per_subject": 1,
+        "max_msgs_per_subject": HISTORY,
         "storage": "file",
         "discard": "new",
         "num_replicas": js.link.config().replicas,

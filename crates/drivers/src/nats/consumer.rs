@@ -26,7 +26,8 @@ pub(super) struct NatsConsumer {
     link: Arc<Link>,
     inbox: Arc<Inbox>,
     group: String,
-    /// Partitions that were assigned or sought and not polled since: nothing is fetched for them yet.
+    /// Partitions that had nothing behind their place when they were assigned or sought: they are read from the first poll
+    /// on, so that whoever does not poll keeps nothing of what comes meanwhile.
     waiting: Vec<Reading<ToInbox>>,
     /// Cancelled with the access point, or with this.
     ended: CancellationToken,
@@ -118,8 +119,8 @@ impl NatsConsumer {
         })
     }
 
-    /// Reads into a feed from the next poll on, until the feed ends.
-    fn start(&mut self, feed: Feed, partition: &Partition) {
+    /// Reads into a feed until the feed ends: what is there at once, so that each partition has something at the first poll.
+    fn start(&mut self, feed: Feed, partition: &Partition) -> Result<()> {
         let (from, queue) = (feed.from, feed.place.queue.clone());
         let reading = Reading {
             js: JetStream { link: self.link.clone() },
@@ -131,7 +132,12 @@ impl NatsConsumer {
             what: format!("queue {queue}"),
             target: Arc::new(ToInbox { feed, scratch: Mutex::default() }),
         };
-        self.waiting.push(reading);
+        if from < partition.info.state.end() {
+            crate::common::runtime::handle()?.spawn(reading.run());
+        } else {
+            self.waiting.push(reading);
+        }
+        Ok(())
     }
 
     /// The queues of these partitions, each looked at once.
@@ -174,8 +180,7 @@ impl PullConsumer for NatsConsumer {
         let places: Vec<_> = found.iter().map(|(_, place)| place.clone()).collect();
         let feeds = self.inbox.assign(&places);
         self.waiting.clear();
-        feeds.into_iter().zip(found).for_each(|(feed, (partition, _))| self.start(feed, partition));
-        Ok(())
+        feeds.into_iter().zip(found).try_for_each(|(feed, (partition, _))| self.start(feed, partition))
     }
 
     async fn poll(&mut self, max_bytes: usize, wait: Duration) -> Result<Option<ConsumedBatch>> {
@@ -196,8 +201,7 @@ impl PullConsumer for NatsConsumer {
         let partition = partition(&queues, place)?;
         let position = self.resolve(place, partition, to).await?;
         let feed = self.inbox.seek(place, position)?;
-        self.start(feed, partition);
-        Ok(())
+        self.start(feed, partition)
     }
 
     fn pause(&mut self, partitions: &[QueuePartition]) {

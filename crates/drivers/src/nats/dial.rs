@@ -113,7 +113,7 @@ async fn dial_one(config: &Config, endpoint: &Endpoint) -> Result<Dialled> {
 
 /// A server that wants a certificate says so only after its own part of TLS is done.
 fn broken(server: &str, error: &std::io::Error) -> Error {
-    if error.to_string().contains("certificate") {
+    if error.to_string().to_ascii_lowercase().contains("certificate") {
         return Error::new(StatusCode::Unauthorized, format!("{server} refused the connection: {error}"))
             .with_remedy("show a certificate that it trusts: tls.certificate.file and tls.key.file");
     }
@@ -201,7 +201,7 @@ async fn secure(
 
 fn tls_failed(server: &str, error: &std::io::Error) -> Error {
     let text = error.to_string();
-    let (status, remedy) = if text.contains("certificate") {
+    let (status, remedy) = if text.to_ascii_lowercase().contains("certificate") {
         (
             StatusCode::BadParameter,
             "name the authority of the server's certificate in tls.ca.file, and the server as its certificate does",

@@ -47,7 +47,9 @@ impl Index {
         if last <= self.seen {
             return Ok(());
         }
-        let entries = Entries::read(handle, bucket, From::Sequence(self.seen + 1))?;
+        // At first older entries of a key do not matter.
+        let from = if self.seen == 0 { From::Newest } else { From::Sequence(self.seen + 1) };
+        let entries = Entries::read(handle, bucket, from)?;
         loop {
             let events = tokio::select! {
                 () = handle.closed.cancelled() => return Err(closed(handle)),

@@ -86,6 +86,11 @@ pub(super) struct Lane {
     /// Messages were given up that have numbers: others must begin anew.
     gap: bool,
     identity: Option<Identity>,
+    /// The offset behind what was acknowledged last.
+    pub acknowledged: Option<i64>,
+    /// What is to be sent again may be stored, and the broker may not know: it must be looked for.
+    pub doubt: bool,
+    pub looking: bool,
     /// It is in the list of lanes with something to send.
     pub listed: bool,
 }
@@ -105,6 +110,9 @@ impl Lane {
             stopped: false,
             gap: false,
             identity: None,
+            acknowledged: None,
+            doubt: false,
+            looking: false,
             listed: false,
         }
     }
@@ -129,7 +137,29 @@ impl Lane {
     pub fn is_ready(&self, now: Instant) -> bool {
         self.has_work()
             && !(self.stopped && self.in_air > 0)
+            && !(self.doubt && self.resends())
             && self.not_before.is_none_or(|not_before| not_before <= now)
+    }
+
+    /// Where to look from, when that is to be done now.
+    pub fn to_look(&mut self, now: Instant) -> Option<i64> {
+        let rests = self.not_before.is_some_and(|not_before| not_before > now);
+        if !self.doubt || self.looking || self.in_air > 0 || !self.resends() || rests {
+            return None;
+        }
+        // Nothing was acknowledged yet: there is no place to look from.
+        self.doubt = self.acknowledged.is_some();
+        self.looking = self.doubt;
+        self.acknowledged
+    }
+
+    /// What was looked for: gives the parts that are stored.
+    pub fn found(&mut self, found: &[Numbers]) -> Vec<Part> {
+        (self.doubt, self.looking) = (false, false);
+        let (stored, again) =
+            std::mem::take(&mut self.again).into_iter().partition(|part| found.contains(&part.numbers));
+        self.again = again;
+        stored
     }
 
     pub fn resends(&self) -> bool {
@@ -209,12 +239,21 @@ impl Lane {
         }
     }
 
-    /// A part has come back, and is stored. Gives those before it of which that follows.
+    /// Looking failed, and is tried again.
+    pub fn not_found(&mut self, now: Instant) {
+        self.looking = false;
+        self.not_before = Some(now + MAX_BACKOFF);
+    }
+
+    /// A part has come back, and is stored at this offset (-1: not known). Gives those before it of which that follows.
     ///
     /// A broker remembers the last five parts of a producer, but over its restart only the last one: of the others it says
     /// then that they are out of order, although it has them. It takes a part only behind the one before it, though: what
     /// is before a part that it has, it has too.
-    pub fn stored(&mut self, part: &Part) -> Vec<Part> {
+    pub fn stored(&mut self, part: &Part, offset: i64) -> Vec<Part> {
+        if offset >= 0 {
+            self.acknowledged = Some(offset + part.count() as i64);
+        }
         self.in_air -= 1;
         self.backoff = BACKOFF;
         self.not_before = None;

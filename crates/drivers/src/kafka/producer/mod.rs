@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `jobs` | what became of the messages of each batch |
 //! | `lane` | what waits for one partition, in order, and the numbers by which the broker knows repetitions |
+//! | `look` | what is stored already, where the broker may have forgotten the producer |
 //! | `sender` | the task: who is sent what, and when |
 //! | `plan` | which partition a message goes to |
 
 mod jobs;
 mod lane;
+mod look;
 mod plan;
 mod sender;
 #[cfg(test)]

@@ -70,7 +70,7 @@ async fn what_failed_goes_again_in_order_when_all_have_come_back() {
 async fn a_broker_that_lost_messages_is_sent_new_numbers() {
     let (mut lane, now) = (lane(30), Instant::now());
     let one = take(&mut lane, 10).expect("a part");
-    assert!(lane.stored(&one).is_empty());
+    assert!(lane.stored(&one, 0).is_empty());
     let (two, three) = (take(&mut lane, 10).expect("a part"), take(&mut lane, 10).expect("a part"));
     assert_eq!((one.numbers.sequence, two.numbers.sequence), (0, 10));
     for part in [two, three] {
@@ -92,9 +92,26 @@ async fn what_is_before_a_part_that_is_stored_is_stored() {
     for part in &again[..2] {
         lane.returned(Part { out_of_order: true, ..part.clone() }, now);
     }
-    let before = lane.stored(&again[2]);
+    let before = lane.stored(&again[2], -1);
     assert_eq!(before.iter().map(shown).collect::<Vec<_>>(), [(0, 0, 10), (0, 10, 10)]);
     assert!(!lane.has_work());
+}
+
+#[tokio::test]
+async fn in_doubt_it_looks_before_it_sends_again() {
+    let (mut lane, now) = (lane(30), Instant::now());
+    let parts: Vec<_> = (0..3).filter_map(|_| take(&mut lane, 10)).collect();
+    lane.stored(&parts[0], 70);
+    lane.doubt = true;
+    lane.returned(parts[1].clone(), now);
+    assert_eq!(lane.to_look(now), None, "one is in the air");
+    lane.returned(parts[2].clone(), now);
+    let later = now + std::time::Duration::from_secs(1);
+    assert!(!lane.is_ready(later));
+    assert_eq!((lane.to_look(later), lane.to_look(later)), (Some(80), None), "once");
+    assert_eq!(lane.found(&[parts[1].numbers]), [parts[1].clone()]);
+    assert!(lane.is_ready(later));
+    assert_eq!(take(&mut lane, 10), Some(parts[2].clone()));
 }
 
 #[tokio::test]
@@ -105,7 +122,7 @@ async fn behind_what_was_given_up_numbers_begin_anew() {
     let mut lost = Vec::new();
     lane.drop_from((2, 5), |run| lost.push((run.job, run.start, run.end)));
     assert_eq!(lost, [(3, 0, 10), (2, 5, 10)]);
-    lane.stored(&one);
+    lane.stored(&one, 0);
     assert_eq!(take(&mut lane, 100).as_ref().map(shown), Some((1, 0, 5)));
     assert_eq!(lane.first_waiting(), None);
 }

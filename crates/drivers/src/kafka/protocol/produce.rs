@@ -71,15 +71,19 @@ impl Builder {
     }
 }
 
-/// Calls `each` with topic, partition and error code.
-pub(in super::super) fn answer(mut reader: Reader<'_>, mut each: impl FnMut(&str, i32, i16)) -> Result<()> {
+/// Calls `each` with topic, partition, error code and the first offset (-1: not known).
+pub(in super::super) fn answer(
+    mut reader: Reader<'_>,
+    mut each: impl FnMut(&str, i32, i16, i64),
+) -> Result<()> {
     for _ in 0..reader.count()? {
         let topic = reader.string()?;
         for _ in 0..reader.count()? {
             let (partition, error) = (reader.i32()?, reader.i16()?);
-            // The first offset, the time of appending, the begin of the log.
-            reader.take(24)?;
-            each(topic, partition, error);
+            let offset = reader.i64()?;
+            // The time of appending, the begin of the log.
+            reader.take(16)?;
+            each(topic, partition, error, offset);
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use openmessaging::{Error, MessageBatch, Result, StatusCode};
 
 use super::super::wire::Reader;
 use super::compression::{Compression, Source, damaged};
+use super::encode::Numbers;
 use super::{
     ATTRIBUTES, COMPRESSION_BITS, CONTROL, COUNT, CRC, HEADER, LENGTH, LOG_APPEND_TIME, MAGIC, TRANSACTIONAL,
 };
@@ -178,6 +179,24 @@ fn head(batch: Bytes) -> Result<Head> {
         producer,
         open: Open { records, left, offset: first_offset, last, timestamp, stored },
     })
+}
+
+/// Whose batches these are, and the offset behind them. A batch that is cut off is left out.
+pub(in super::super) fn numbers(mut batches: &[u8]) -> Result<(Option<i64>, Vec<Numbers>)> {
+    let (mut next, mut found) = (None, Vec::new());
+    while batches.len() >= HEADER {
+        let mut reader = Reader::new(batches);
+        let (first, length) = (reader.i64()?, reader.i32()?);
+        let total = (length.max(0) as usize).saturating_add(12);
+        let Some((batch, rest)) = batches.split_at_checked(total).filter(|_| total >= HEADER) else { break };
+        batches = rest;
+        let mut reader = Reader::new(&batch[ATTRIBUTES..]);
+        let (_attributes, last_delta) = (reader.i16()?, reader.i32()?);
+        reader.take(16)?;
+        found.push(Numbers { producer: reader.i64()?, epoch: reader.i16()?, sequence: reader.i32()? });
+        next = Some(first.saturating_add(last_delta.into()).saturating_add(1));
+    }
+    Ok((next, found))
 }
 
 /// One record, borrowed.

@@ -16,7 +16,7 @@ mod lz4;
 mod tests;
 
 pub(super) use compression::Compression;
-pub(super) use decode::Cursor;
+pub(super) use decode::{Cursor, numbers};
 pub(super) use encode::{Encoder, Numbers, record_bound};
 
 /// Bytes before the records.

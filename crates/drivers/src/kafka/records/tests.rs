@@ -135,6 +135,15 @@ fn times_set_by_the_broker_are_those_of_all_records() {
 }
 
 #[test]
+fn whose_batches_they_are_is_read_without_unpacking() {
+    let mut bytes = encode(Compression::Lz4, &sample(3), 10);
+    bytes.extend(mark(encode(Compression::None, &sample(2), 13), 0, 5));
+    bytes.extend(&encode(Compression::None, &sample(2), 15)[..70]);
+    let (next, found) = numbers(&bytes).expect("read");
+    assert_eq!((next, found), (Some(15), vec![NUMBERS, Numbers { producer: 5, ..NUMBERS }]));
+}
+
+#[test]
 fn damage_is_told() {
     let batch = encode(Compression::Lz4, &sample(3), 0);
     for at in [LENGTH, CRC, ATTRIBUTES, HEADER + 9, batch.len() - 1] {
@@ -187,6 +196,7 @@ proptest! {
         batch[COUNT..HEADER].copy_from_slice(&count.to_be_bytes());
         batch[21..23].copy_from_slice(&[0, 0]);
         let batch = mark(batch, kind, 1);
+        let _ = numbers(&batch);
         let _ = Cursor::new(Bytes::from(batch), 0, Vec::new()).read(&queue(), 0, 10_000);
     }
 }

@@ -142,7 +142,7 @@ impl Lane {
     }
 
     /// Where to look from, when that is to be done now.
-    pub fn to_look(&mut self, now: Instant) -> Option<i64> {
+    pub fn begin_look(&mut self, now: Instant) -> Option<i64> {
         let rests = self.not_before.is_some_and(|not_before| not_before > now);
         if !self.doubt || self.looking || self.in_air > 0 || !self.resends() || rests {
             return None;

@@ -104,11 +104,11 @@ async fn in_doubt_it_looks_before_it_sends_again() {
     lane.stored(&parts[0], 70);
     lane.doubt = true;
     lane.returned(parts[1].clone(), now);
-    assert_eq!(lane.to_look(now), None, "one is in the air");
+    assert_eq!(lane.begin_look(now), None, "one is in the air");
     lane.returned(parts[2].clone(), now);
     let later = now + std::time::Duration::from_secs(1);
     assert!(!lane.is_ready(later));
-    assert_eq!((lane.to_look(later), lane.to_look(later)), (Some(80), None), "once");
+    assert_eq!((lane.begin_look(later), lane.begin_look(later)), (Some(80), None), "once");
     assert_eq!(lane.found(&[parts[1].numbers]), [parts[1].clone()]);
     assert!(lane.is_ready(later));
     assert_eq!(take(&mut lane, 10), Some(parts[2].clone()));

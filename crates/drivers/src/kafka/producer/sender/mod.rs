@@ -293,7 +293,7 @@ impl Sender {
         }
         for index in self.listed.iter().copied() {
             let lane = &mut self.plan.lanes[index];
-            let Some(from) = lane.to_look(now) else { continue };
+            let Some(from) = lane.begin_look(now) else { continue };
             let (cluster, topic, partition) = (self.cluster.clone(), lane.topic.clone(), lane.partition);
             self.events.push(Box::pin(async move {
                 Event::Looked(index, look::look(&cluster, &topic, partition, from).await)

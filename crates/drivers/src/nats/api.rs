@@ -13,9 +13,14 @@ use tokio::time::Instant;
 
 use super::error::{self, ApiError};
 use super::link::{Link, Reply, Unanswered};
+use crate::common::deadline::late;
 
 /// How long to wait before a request is repeated that a broken connection took.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long to wait for an answer before it is asked again, where asking costs little.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// What a call comes to: JetStream's own errors apart, since callers look at them.
 pub(super) type Answer<T> = Result<std::result::Result<T, ApiError>>;
@@ -146,10 +151,21 @@ impl JetStream {
         deadline: Instant,
         what: &str,
     ) -> Result<Reply> {
+        let limit = deadline.saturating_duration_since(Instant::now());
         loop {
-            match self.link.request(subject, headers, payload, deadline, what).await {
+            // What a cluster is asked while it elects a leader may never be answered.
+            let patience = if payload.len() > SMALL_BYTES { limit } else { ATTEMPT };
+            let until = deadline.min(Instant::now() + patience);
+            match self.link.request(subject, headers, payload, until).await {
                 Ok(reply) => return Ok(reply),
-                Err(Unanswered::Failed(error)) => return Err(error),
+                Err(Unanswered::Failed(error)) if error.status != StatusCode::Unavailable => {
+                    return Err(error);
+                }
+                Err(Unanswered::Failed(error)) if Instant::now() >= deadline => return Err(error),
+                Err(Unanswered::Late) if Instant::now() >= deadline => {
+                    return Err(late(limit, self.server(), what));
+                }
+                Err(Unanswered::Failed(_) | Unanswered::Late) => {}
                 Err(Unanswered::Lost(error)) if Instant::now() + PAUSE >= deadline => return Err(error),
                 Err(Unanswered::Lost(_)) => tokio::time::sleep(PAUSE).await,
             }

@@ -23,7 +23,6 @@ use super::dial::{Dialled, ServerInfo, dial, refused};
 use super::error::{self, forbidden, unavailable, violated_subject};
 use super::health::Health;
 use super::wire::{self, Frame, Op, Parsed};
-use crate::common::deadline::late;
 use crate::lock;
 
 /// A server that says nothing for so long is asked; after twice that the connection is given up.
@@ -67,6 +66,8 @@ impl Reply {
 pub(super) enum Unanswered {
     /// The connection broke: it may have been done or not.
     Lost(Error),
+    /// Nothing came in time: the same.
+    Late,
     Failed(Error),
 }
 
@@ -226,19 +227,16 @@ impl Link {
         self.inner.write(generation, |out| wire::publish(out, subject.as_bytes(), b"", b"", payload));
     }
 
-    /// Asks, and waits for the answer until `deadline`; while there is no connection, waits for one. `what` is for the error.
+    /// Asks, and waits for the answer until `deadline`; while there is no connection, waits for one.
     pub async fn request(
         &self,
         subject: &str,
         headers: &[u8],
         payload: &[u8],
         deadline: Instant,
-        what: &str,
     ) -> std::result::Result<Reply, Unanswered> {
         let inner = &self.inner;
-        let begin = Instant::now();
         let server = &inner.config.server;
-        let limit = deadline.saturating_duration_since(begin);
         let generation = {
             let mut up = inner.up.subscribe();
             let connected =
@@ -274,7 +272,7 @@ impl Link {
             answer = tokio::time::timeout_at(deadline, answered) => match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(Unanswered::Lost(inner.why())),
-                Err(_) => Err(Unanswered::Failed(late(limit, server, what))),
+                Err(_) => Err(Unanswered::Late),
             },
         }
     }

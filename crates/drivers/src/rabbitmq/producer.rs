@@ -76,8 +76,11 @@ impl RabbitProducer {
         Ok(Self { shared, gate, jobs, timeout })
     }
 
-    fn submit(&self, batch: MessageBatch) -> std::result::Result<oneshot::Receiver<SendReport>, SendReport> {
-        let failed = |batch, error| SendReport::failed(batch, Acknowledged::Prefix(0), error);
+    fn submit(
+        &self,
+        batch: MessageBatch,
+    ) -> std::result::Result<oneshot::Receiver<SendReport>, Box<SendReport>> {
+        let failed = |batch, error| Box::new(SendReport::failed(batch, Acknowledged::Prefix(0), error));
         if let Err(error) = self.shared.check() {
             return Err(failed(batch, error));
         }
@@ -99,7 +102,7 @@ impl Producer for RabbitProducer {
         let shared = self.shared.clone();
         Box::pin(async move {
             match submitted {
-                Err(report) => report,
+                Err(report) => *report,
                 Ok(answer) => answer.await.unwrap_or_else(|_| {
                     let error = error::closed(&shared.config);
                     SendReport::failed(MessageBatch::new(), Acknowledged::Prefix(0), error)
@@ -318,11 +321,8 @@ impl Task {
         let Some(first) = self.under_way.front_mut() else { return };
         let failure = match confirmation {
             Outcome::Ended => first.failure.take(),
-            Outcome::Confirm(queue, Ok(confirmation)) => {
-                let nack = confirmation.is_nack();
-                if let Some(returned) = confirmation.take_message() {
-                    self.gone.insert(returned.delivery.routing_key);
-                }
+            Outcome::Confirm(queue, Ok(Confirmed { nack, returned })) => {
+                self.gone.extend(returned);
                 if self.gone.contains(&queue) {
                     self.layouts.clear();
                     Some(error::no_queue(&self.shared.config, queue.as_str()))
@@ -380,8 +380,14 @@ impl Task {
     }
 }
 
+struct Confirmed {
+    nack: bool,
+    /// The queue of a message that came back meanwhile.
+    returned: Option<ShortString>,
+}
+
 enum Outcome {
-    Confirm(ShortString, lapin::Result<Confirmation>),
+    Confirm(ShortString, lapin::Result<Confirmed>),
     /// Everything that was published is confirmed.
     Ended,
     /// It took too long.
@@ -395,7 +401,13 @@ async fn confirmed(under_way: &mut VecDeque<Sent>) -> Outcome {
     let Some((_, confirm)) = first.confirms.front_mut() else { return Outcome::Ended };
     match timeout_at(deadline, confirm).await {
         Ok(confirmation) => match first.confirms.pop_front() {
-            Some((queue, _)) => Outcome::Confirm(queue, confirmation),
+            Some((queue, _)) => {
+                let told = |confirmation: Confirmation| Confirmed {
+                    nack: confirmation.is_nack(),
+                    returned: confirmation.take_message().map(|message| message.delivery.routing_key),
+                };
+                Outcome::Confirm(queue, confirmation.map(told))
+            }
             None => Outcome::Ended,
         },
         Err(_) => Outcome::Late,

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::access_point::Shared;
 use super::stream_feed::PAUSE;
-use super::window::Window;
+use super::window::{Pace, Window};
 use super::{bounds, layout, message};
 use crate::common::inbox::Feed;
 use crate::common::lock;
@@ -154,6 +154,7 @@ impl QueueFeed {
             state.skip
         };
         let what = format!("reading queue {queue}");
+        let mut pace = Pace::new();
         for number in 0_u64.. {
             let mut consumer = self.consume(&channel, number, window.wanted(), &what).await?;
             let mut left = usize::from(window.wanted());
@@ -163,7 +164,9 @@ impl QueueFeed {
                     Some(Err(error)) => return Err(link.failed(&what, &error)),
                     None => return Err(bounds::gone(link, queue)),
                 };
+                pace.gather().await;
                 let came = self.take(&mut consumer, Some(first), &mut skip, window);
+                pace.taken();
                 left = left.saturating_sub(came.count);
                 if !self.put(came, first_time)? || self.feed.room().await.is_none() {
                     return Ok(());

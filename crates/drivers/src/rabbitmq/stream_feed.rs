@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::access_point::Shared;
 use super::bounds::{self, Place};
 use super::message;
-use super::window::Window;
+use super::window::{Pace, Window};
 use crate::common::inbox::Feed;
 
 /// So much is put in at once.
@@ -80,12 +80,14 @@ impl StreamFeed {
             None => bounds::gone(link, stream),
         };
         let mut unacknowledged: u16 = 0;
+        let mut pace = Pace::new();
         loop {
             let first = match consumer.next().await {
                 Some(Ok(delivery)) => delivery,
                 Some(Err(error)) => return Err(failed(Some(error))),
                 None => return Err(failed(None)),
             };
+            pace.gather().await;
             let mut chunk = Chunk { messages: MessageBatch::new(), offsets: Vec::new() };
             let (mut count, mut bytes) = (1, first.data.len());
             let mut tag = first.delivery_tag;
@@ -107,6 +109,7 @@ impl StreamFeed {
                     break;
                 }
             }
+            pace.taken();
             window.saw(count, chunk.messages.data_len().max(bytes));
             unacknowledged = unacknowledged.saturating_add(count as u16);
             if !self.feed.deliver(chunk.messages, chunk.offsets, *next) {

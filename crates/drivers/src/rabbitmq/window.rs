@@ -1,6 +1,8 @@
 //! How many messages a consumer asks for. AMQP counts messages, and what is fetched ahead is bounded in bytes: as many are
 //! asked for as fill half of it, by the size that messages had last; at first few.
 
+use std::time::{Duration, Instant};
+
 /// Messages asked for while their size is not known, and at most.
 const FEW: u16 = 16;
 const MANY: u16 = 1000;
@@ -47,6 +49,34 @@ impl Window {
             return true;
         }
         false
+    }
+}
+
+/// Lets messages that follow each other closely gather: whoever takes each as it comes wakes a thread for each. One that
+/// comes alone waits for nobody.
+#[derive(Debug)]
+pub(super) struct Pace {
+    last: Instant,
+}
+
+const CLOSE: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(1);
+
+impl Pace {
+    pub fn new() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    /// Called with the first message that came after what was taken last.
+    pub async fn gather(&mut self) {
+        if self.last.elapsed() < CLOSE {
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+
+    /// Everything that was there is taken.
+    pub fn taken(&mut self) {
+        self.last = Instant::now();
     }
 }
 

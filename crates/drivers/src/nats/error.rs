@@ -19,7 +19,7 @@ pub(super) struct ApiError {
 pub(super) const STREAM_NOT_FOUND: u32 = 10059;
 pub(super) const NO_MESSAGE: u32 = 10037;
 pub(super) const NAME_IN_USE: u32 = 10058;
-pub(super) const WRONG_LAST_SEQUENCE: u32 = 10071;
+const WRONG_LAST_SEQUENCE: u32 = 10071;
 pub(super) const WRONG_LAST_ID: u32 = 10070;
 const NOT_ENABLED: u32 = 10076;
 const NOT_ENABLED_FOR_ACCOUNT: u32 = 10039;
@@ -35,13 +35,14 @@ impl ApiError {
         match self.err_code {
             STREAM_NOT_FOUND | 10014 | NO_MESSAGE | 10060 => StatusCode::NotFound,
             NAME_IN_USE | SUBJECTS_OVERLAP | 10013 => StatusCode::AlreadyExists,
-            WRONG_LAST_ID | WRONG_LAST_SEQUENCE => StatusCode::Conflict,
+            WRONG_LAST_ID | WRONG_LAST_SEQUENCE | 10164 => StatusCode::Conflict,
             10002 | 10023 | 10026..=10028 | 10047 => StatusCode::Full,
             STORE_FAILED if self.description.contains("maximum") => StatusCode::Full,
             // The disk is full.
             STORE_FAILED if self.description.contains("no space left") => StatusCode::Full,
             10054 | 10097 => StatusCode::MessageTooLarge,
-            10004 | 10007..=10009 | 10118 | 10119 => StatusCode::Unavailable,
+            // 10158: an earlier attempt of the same message is still on its way (clusters).
+            10004 | 10007..=10009 | 10118 | 10119 | 10158 => StatusCode::Unavailable,
             NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT | 10035 => StatusCode::Unsupported,
             10109 | 10110 => StatusCode::Forbidden,
             10003 | 10005 | 10025 | 10052 | 10074 | 10113 | 10120 | 10122 => StatusCode::BadParameter,
@@ -167,6 +168,7 @@ mod tests {
             (error(400, 10071, "wrong last sequence: 5"), StatusCode::Conflict),
             (error(503, 10076, "JetStream not enabled"), StatusCode::Unsupported),
             (error(500, 10049, "x"), StatusCode::ServerError),
+            (error(409, 10158, "duplicate message id is in process"), StatusCode::Unavailable),
             (error(429, 10167, "too many requests"), StatusCode::Unavailable),
         ] {
             assert_eq!(given.status(), status, "{given:?}");

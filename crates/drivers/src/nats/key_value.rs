@@ -13,7 +13,7 @@ use super::access_point::Handle;
 use super::api::Stored;
 use super::bucket::{self, Write, is_deletion};
 use super::entries::{Entries, Event, From};
-use super::error::{STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE};
+use super::error::STREAM_NOT_FOUND;
 use super::index::Index;
 use super::names::{bucket_prefix, bucket_stream, push_key};
 use crate::common::deadline::{late, within};
@@ -74,7 +74,7 @@ impl NatsStore {
         let write = Write { subject: &subject, value, expected };
         match bucket::write(js, &self.state.bucket, write, deadline, &what).await? {
             Ok(version) => Ok(Ok(version)),
-            Err(error) if error.err_code == WRONG_LAST_SEQUENCE => Ok(Err(())),
+            Err(error) if error.status() == StatusCode::Conflict => Ok(Err(())),
             Err(error) => Err(error.into_error(js.server(), &what)),
         }
     }

@@ -108,6 +108,14 @@ impl Client {
         self.ask(&self.peer(address, true), request, deadline).await
     }
 
+    /// Ends the connection to a broker on which an answer is overdue. The next call makes a new one.
+    pub async fn give_up(&self, address: &str) {
+        let slot = self.peer(address, true).connection.lock().await.take();
+        if let Some(connection) = slot {
+            connection.end();
+        }
+    }
+
     /// Asks a broker for what may be asked twice: until it answers, or the deadline is over.
     pub async fn broker_again(
         self: &Arc<Self>,

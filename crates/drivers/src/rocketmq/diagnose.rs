@@ -73,10 +73,10 @@ async fn look(client: &Arc<Client>, address: &str, deadline: Instant) -> Result<
         #[serde(default)]
         table: Table,
     }
-    let config = client.broker(address, &Request::new(GET_BROKER_CONFIG), deadline).await;
-    let config = expect(address, "asking for the settings", config.map_err(|failure| failure.error())?)?;
-    let info = client.broker(address, &Request::new(GET_BROKER_RUNTIME_INFO), deadline).await;
-    let info = expect(address, "asking for the state", info.map_err(|failure| failure.error())?)?;
+    let config = client.broker_again(address, &Request::new(GET_BROKER_CONFIG), deadline).await?;
+    let config = expect(address, "asking for the settings", config)?;
+    let info = client.broker_again(address, &Request::new(GET_BROKER_RUNTIME_INFO), deadline).await?;
+    let info = expect(address, "asking for the state", info)?;
     let info: Info = parse(&info.body, address)?;
     Ok((properties(&String::from_utf8_lossy(&config.body)), info.table))
 }

@@ -36,6 +36,8 @@ pub(super) struct Lane {
     pub in_flight: usize,
     /// So many messages from the front go alone: together the broker refused them.
     pub alone: usize,
+    /// The answer of the last request was lost: it may still be on its way to be stored.
+    pub unsettled: bool,
 }
 
 /// A request made of the front of a lane.
@@ -46,7 +48,7 @@ pub(super) struct Made {
 
 impl Lane {
     pub fn new(route: Arc<Route>, partition: u32) -> Self {
-        Self { route, partition, pieces: VecDeque::new(), in_flight: 0, alone: 0 }
+        Self { route, partition, pieces: VecDeque::new(), in_flight: 0, alone: 0, unsettled: false }
     }
 
     /// Adds a message behind those that wait; says whether it is the first of its batch here.

@@ -53,6 +53,8 @@ enum Outcome {
         error: Error,
         /// It may be stored all the same.
         unknown: bool,
+        /// It may be stored even later.
+        unsettled: bool,
     },
 }
 
@@ -284,7 +286,11 @@ impl Sender {
         let first = own.pieces.front().and_then(|piece| self.active.get(&piece.job));
         let deadline = first.map_or_else(Instant::now, |active| active.job.deadline);
         let (routes, route, partition) = (self.routes.clone(), own.route.clone(), own.partition);
+        let unsettled = own.unsettled;
         self.sending.push(Box::pin(async move {
+            if unsettled && let Err(error) = settle(&routes, &route, partition, deadline).await {
+                return (lane, Outcome::Failed { error, unknown: false, unsettled }, request);
+            }
             let outcome = transmit(&routes, &route, partition, &request, deadline).await;
             (lane, outcome, request)
         }));
@@ -294,6 +300,7 @@ impl Sender {
         self.keep(request.body);
         let own = &mut self.lanes[lane];
         let count = std::mem::take(&mut own.in_flight);
+        own.unsettled = matches!(outcome, Outcome::Failed { unsettled: true, .. });
         self.ready.push(lane);
         match outcome {
             Outcome::Stored(offset) => {
@@ -318,7 +325,7 @@ impl Sender {
                 let error = error::refused(&server, &format!("sending to queue {queue}"), &answer);
                 self.fail(lane, error, false);
             }
-            Outcome::Failed { error, unknown } => {
+            Outcome::Failed { error, unknown, .. } => {
                 // So many were under way: what became of them is not known.
                 self.lanes[lane].in_flight = if unknown { count } else { 0 };
                 self.fail(lane, error, unknown);
@@ -428,6 +435,17 @@ fn is_about_size(answer: &Response) -> bool {
     answer.code == MESSAGE_ILLEGAL || (answer.code == SYSTEM_ERROR && answer.remark.contains("size exceeded"))
 }
 
+/// Waits until a request whose answer was lost has been stored, or never will be: a broker that answers on a new connection
+/// has read the old one to its end, and refuses what waits in its queue for longer than 200 ms (`waitTimeMillsInSendQueue`).
+async fn settle(routes: &Routes, route: &Route, partition: u32, deadline: Instant) -> Result<()> {
+    let broker = &route.partition(partition)?.broker;
+    routes.client.broker_again(broker, &routes.client.heart_beat(), deadline).await?;
+    tokio::time::sleep(SETTLED).await;
+    Ok(())
+}
+
+const SETTLED: Duration = Duration::from_millis(300);
+
 /// Sends one request until it is stored, refused, or its deadline is over.
 async fn transmit(
     routes: &Routes,
@@ -439,7 +457,7 @@ async fn transmit(
     let client: &Arc<Client> = &routes.client;
     let Ok(place) = route.partition(partition) else {
         let error = error::no_partition(&route.queue, partition, route.partitions.len());
-        return Outcome::Failed { error, unknown: false };
+        return Outcome::Failed { error, unknown: false, unsettled: false };
     };
     let mut broker = place.broker.clone();
     let mut pause = Duration::from_millis(20);
@@ -454,13 +472,16 @@ async fn transmit(
                 FLUSH_DISK_TIMEOUT | FLUSH_SLAVE_TIMEOUT | SLAVE_NOT_AVAILABLE => {
                     let server = format!("rocketmq at {broker}");
                     let what = format!("sending to queue {}", route.queue);
-                    return Outcome::Failed { error: error::refused(&server, &what, &answer), unknown: true };
+                    let error = error::refused(&server, &what, &answer);
+                    return Outcome::Failed { error, unknown: true, unsettled: false };
                 }
                 _ => return Outcome::Refused(answer),
             },
-            Err(Failure::NotSent(error)) => Outcome::Failed { error, unknown: false },
-            Err(Failure::Lost(error) | Failure::Late(error)) => {
-                return Outcome::Failed { error, unknown: true };
+            Err(Failure::NotSent(error)) => Outcome::Failed { error, unknown: false, unsettled: false },
+            Err(Failure::Lost(error)) => return Outcome::Failed { error, unknown: true, unsettled: true },
+            Err(Failure::Late(error)) => {
+                client.give_up(&broker).await;
+                return Outcome::Failed { error, unknown: true, unsettled: true };
             }
         };
         let for_good = matches!(&again, Outcome::Failed { error, .. } if !error.is_retriable());

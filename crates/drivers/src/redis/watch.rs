@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use openmessaging::{Change, Changes, KeyValue, Result};
+use openmessaging::{Change, Changes, KeyValue, Result, StatusCode};
 use tokio::sync::mpsc::{Sender, channel};
 
 use super::super::common::runtime;
@@ -35,8 +35,8 @@ pub(super) fn start(store: Arc<Store>, prefix: &str) -> Result<Changes> {
     let (sender, receiver) = channel(AHEAD);
     let watcher = Watcher { store, prefix: prefix.to_owned(), sender, last: 0, ahead: HashMap::new() };
     runtime::handle()?.spawn(watcher.run());
-    let step = |mut receiver: tokio::sync::mpsc::Receiver<Change>| async move {
-        receiver.recv().await.map(|change| (Ok(change), receiver))
+    let step = |mut receiver: tokio::sync::mpsc::Receiver<Result<Change>>| async move {
+        receiver.recv().await.map(|change| (change, receiver))
     };
     Ok(futures::stream::unfold(receiver, step).boxed())
 }
@@ -44,15 +44,17 @@ pub(super) fn start(store: Arc<Store>, prefix: &str) -> Result<Changes> {
 struct Watcher {
     store: Arc<Store>,
     prefix: String,
-    sender: Sender<Change>,
+    sender: Sender<Result<Change>>,
     /// The last version that was looked at.
     last: u64,
     /// Newer versions that were told already, with what was there at first.
     ahead: HashMap<String, u64>,
 }
 
-/// Nobody watches any more.
+/// Nobody watches any more, or who does was told why it cannot go on.
 struct Gone;
+
+type Step<T> = std::result::Result<T, Gone>;
 
 /// One entry of the stream of changes.
 struct Entry {
@@ -81,13 +83,13 @@ impl Watcher {
     }
 
     /// Ends only when nobody watches.
-    async fn watch(&mut self) -> std::result::Result<(), Gone> {
+    async fn watch(&mut self) -> Step<()> {
         self.begin().await?;
         loop {
             let link = self.store.client.link.clone();
             let mut connection = link.connect().await;
             // A server that lost data begins with lower versions.
-            if self.newest().await < self.last {
+            if self.newest().await? < self.last {
                 self.last = 0;
                 self.ahead.clear();
                 self.catch_up().await?;
@@ -100,11 +102,11 @@ impl Watcher {
     }
 
     /// What is there.
-    async fn begin(&mut self) -> std::result::Result<(), Gone> {
-        self.last = self.newest().await;
+    async fn begin(&mut self) -> Step<()> {
+        self.last = self.newest().await?;
         let mut after = None::<String>;
         loop {
-            let page = self.page(after.as_deref(), true).await;
+            let page = self.page(after.as_deref(), true).await?;
             after = page.1;
             for entry in page.0 {
                 if entry.version > self.last {
@@ -119,7 +121,7 @@ impl Watcher {
     }
 
     /// Tells changes that follow each other; where some are missing, what is newer instead.
-    async fn tell(&mut self, entries: Vec<Entry>) -> std::result::Result<(), Gone> {
+    async fn tell(&mut self, entries: Vec<Entry>) -> Step<()> {
         for entry in entries {
             if entry.version > self.last + 1 {
                 return self.catch_up().await;
@@ -148,9 +150,9 @@ impl Watcher {
     }
 
     /// Tells the value of that version, if it is still there.
-    async fn tell_value(&mut self, key: String, version: u64) -> std::result::Result<(), Gone> {
+    async fn tell_value(&mut self, key: String, version: u64) -> Step<()> {
         let store = self.store.clone();
-        let found = patiently(&store, || store.read(&key)).await;
+        let found = self.patiently(|| store.read(&key)).await?;
         match found.filter(|found| found.version == version) {
             Some(found) => self.send(Change::Put(found)).await,
             None => Ok(()),
@@ -158,12 +160,12 @@ impl Watcher {
     }
 
     /// Tells what is newer than the last version, up to the newest of now.
-    async fn catch_up(&mut self) -> std::result::Result<(), Gone> {
-        let newest = self.newest().await;
+    async fn catch_up(&mut self) -> Step<()> {
+        let newest = self.newest().await?;
         let mut newer: Vec<(u64, String, bool)> = Vec::new();
         let mut after = None::<String>;
         loop {
-            let (entries, next) = self.page(after.as_deref(), false).await;
+            let (entries, next) = self.page(after.as_deref(), false).await?;
             let fresh = entries.into_iter().filter(|entry| (self.last + 1..=newest).contains(&entry.version));
             newer.extend(fresh.map(|entry| (entry.version, entry.key, false)));
             after = next;
@@ -171,7 +173,7 @@ impl Watcher {
                 break;
             }
         }
-        newer.extend(self.deleted(newest).await.into_iter().map(|(version, key)| (version, key, true)));
+        newer.extend(self.deleted(newest).await?.into_iter().map(|(version, key)| (version, key, true)));
         newer.sort_unstable();
         for (version, key, deleted) in newer {
             if self.ahead.get(&key).is_some_and(|told| *told >= version) {
@@ -189,40 +191,59 @@ impl Watcher {
     }
 
     /// Keys that were deleted after the last version, and not written again.
-    async fn deleted(&self, newest: u64) -> Vec<(u64, String)> {
+    async fn deleted(&self, newest: u64) -> Step<Vec<(u64, String)>> {
         let store = &self.store;
         let what = store.what("watching");
         let (from, to) = (format!("({}", self.last), newest.to_string());
         let key = store.keys.deleted.as_bytes();
         let asked = command(&[b"ZRANGEBYSCORE", key, from.as_bytes(), to.as_bytes(), b"WITHSCORES"]);
         let read = || store.client.call(&what, asked.clone(), Again::Yes);
-        let items = patiently(store, read).await.array().unwrap_or_default();
+        let items = self.patiently(read).await?.array().unwrap_or_default();
         let pair = |pair: &[Reply]| {
             let version = pair[1].text()?.parse::<f64>().ok()? as u64;
             Some((version, pair[0].text()?.to_owned()))
         };
         let all = items.chunks_exact(2).filter_map(pair);
-        all.filter(|(_, key)| key.starts_with(&self.prefix)).collect()
+        Ok(all.filter(|(_, key)| key.starts_with(&self.prefix)).collect())
     }
 
     /// The newest version of the store.
-    async fn newest(&self) -> u64 {
+    async fn newest(&self) -> Step<u64> {
         let store = &self.store;
         let what = store.what("watching");
         let asked = command(&[b"GET", store.keys.counter.as_bytes()]);
-        let reply = patiently(store, || store.client.call(&what, asked.clone(), Again::Yes)).await;
-        reply.integer().and_then(|version| u64::try_from(version).ok()).unwrap_or_default()
+        let reply = self.patiently(|| store.client.call(&what, asked.clone(), Again::Yes)).await?;
+        Ok(reply.integer().and_then(|version| u64::try_from(version).ok()).unwrap_or_default())
     }
 
     /// A page, and where the next one begins.
-    async fn page(&self, after: Option<&str>, values: bool) -> (Vec<KeyValue>, Option<String>) {
-        let page = patiently(&self.store, || self.store.page(&self.prefix, after, PAGE, values)).await;
+    async fn page(&self, after: Option<&str>, values: bool) -> Step<(Vec<KeyValue>, Option<String>)> {
+        let page = self.patiently(|| self.store.page(&self.prefix, after, PAGE, values)).await?;
         let next = page.entries.last().filter(|_| page.more).map(|last| last.key.clone());
-        (page.entries, next)
+        Ok((page.entries, next))
     }
 
-    async fn send(&self, change: Change) -> std::result::Result<(), Gone> {
-        self.sender.send(change).await.map_err(|_| Gone)
+    /// Until it works; what will not work by itself is told instead.
+    async fn patiently<T, F: Future<Output = Result<T>>>(&self, mut call: impl FnMut() -> F) -> Step<T> {
+        loop {
+            match call().await {
+                Ok(done) => return Ok(done),
+                Err(error) if error.is_retriable() => {
+                    tracing::debug!(store = self.store.name, %error, "a watch goes on when the server can be asked again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    if error.status != StatusCode::Closed {
+                        let _ = self.sender.send(Err(error)).await;
+                    }
+                    return Err(Gone);
+                }
+            }
+        }
+    }
+
+    async fn send(&self, change: Change) -> Step<()> {
+        self.sender.send(Ok(change)).await.map_err(|_| Gone)
     }
 
     async fn read(&self, connection: &mut Connection) -> Read {
@@ -246,19 +267,6 @@ impl Watcher {
             Ok(Ok(Reply::Nil)) => Read::Entries(Vec::new()),
             Ok(Ok(reply)) => entries(reply).map_or(Read::Broken, Read::Entries),
             _ => Read::Broken,
-        }
-    }
-}
-
-/// Until it works.
-async fn patiently<T, F: Future<Output = Result<T>>>(store: &Store, mut call: impl FnMut() -> F) -> T {
-    loop {
-        match call().await {
-            Ok(done) => return done,
-            Err(error) => {
-                tracing::debug!(store = store.name, %error, "a watch goes on when the server can be asked again");
-                tokio::time::sleep(AGAIN).await;
-            }
         }
     }
 }

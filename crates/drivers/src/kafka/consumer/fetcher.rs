@@ -221,7 +221,7 @@ impl Fetcher {
             node.link = Link::None;
         }
         let led = |part: &&mut Part| part.leader == Some(id) && !part.failed;
-        let (mut wanted, mut full) = (Vec::new(), false);
+        let (mut wanted, mut full, mut first) = (Vec::new(), false, false);
         for part in self.parts.iter_mut().filter(led) {
             let Some((room, share)) = part.feed.room_now() else { continue };
             // Half of the share at once is worth a request.
@@ -234,6 +234,7 @@ impl Fetcher {
                 node.short_wait = SHORT_WAIT;
             }
             if !part.waits(now) {
+                first |= !part.answered;
                 let limit = room.clamp(MIN_BYTES, client.fetch_bytes.max(MIN_BYTES)).max(part.limit);
                 wanted.push((
                     part.topic.clone(),
@@ -255,15 +256,20 @@ impl Fetcher {
             }
             return full;
         };
-        let wait = if full { node.short_wait } else { client.fetch_wait };
+        let wait = match (first, full) {
+            // Whoever polls for the first time waits for something of each, or for that there is nothing.
+            (true, _) => Duration::ZERO,
+            (false, true) => node.short_wait,
+            (false, false) => client.fetch_wait,
+        };
         if full {
             node.short_wait = (node.short_wait * 2).min(client.fetch_wait);
         }
         wanted.sort_by(|a, b| a.0.cmp(&b.0));
         // A broker fills its answer from the front.
         self.turn += 1;
-        let first = self.turn % wanted.len();
-        wanted.rotate_left(first);
+        let begin = self.turn % wanted.len();
+        wanted.rotate_left(begin);
         let asked: Vec<Wanted<'_>> = wanted
             .iter()
             .map(|(topic, partition, offset, limit, _)| Wanted {

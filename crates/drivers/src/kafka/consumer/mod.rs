@@ -32,7 +32,7 @@ pub(super) struct KafkaConsumer {
 }
 
 /// How long the first poll waits for something of each partition.
-const FIRST_ROUND: Duration = Duration::from_millis(100);
+const FIRST_ROUND: Duration = Duration::from_secs(1);
 
 impl KafkaConsumer {
     pub fn new(cluster: Arc<Cluster>, options: ConsumerOptions) -> Result<Self> {

@@ -22,7 +22,7 @@ use crate::common::runtime;
 use crate::common::settings::bad_parameter;
 
 /// With the first poll after an assignment: so long partitions have to bring something, so that none has the turn of all.
-const HEAD_START: Duration = Duration::from_millis(200);
+const HEAD_START: Duration = Duration::from_millis(500);
 
 /// An assigned partition.
 #[derive(Clone)]

@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long it is believed which queues there are. A queue that went is told by its messages that come back.
 const BELIEVED: Duration = Duration::from_secs(30);
 
+/// How long it may take to find out why a message came back.
+const CHECK: Duration = Duration::from_secs(1);
+
 struct Job {
     batch: MessageBatch,
     ticket: Ticket,
@@ -324,8 +327,8 @@ impl Task {
             Outcome::Confirm(queue, Ok(Confirmed { nack, returned })) => {
                 self.gone.extend(returned);
                 if self.gone.contains(&queue) {
-                    self.layouts.clear();
-                    Some(error::no_queue(&self.shared.config, queue.as_str()))
+                    let deadline = first.job.deadline.min(Instant::now() + CHECK);
+                    Some(why_it_came_back(&self.shared, &queue, deadline).await)
                 } else if nack {
                     Some(error::refused(&self.shared.config, queue.as_str()))
                 } else {
@@ -377,6 +380,19 @@ impl Task {
             let failure = (!whole).then(|| error::again(why));
             self.end(sent, failure);
         }
+    }
+}
+
+/// A message comes back where there is no queue, and also while the broker starts the queue.
+async fn why_it_came_back(shared: &Shared, queue: &ShortString, deadline: Instant) -> Error {
+    match layout::messages(&shared.link, queue.as_str(), deadline).await {
+        Ok(None) => error::no_queue(&shared.config, queue.as_str()),
+        Ok(Some(_)) => {
+            let message = format!("{} could not reach queue \"{queue}\"", shared.config.server());
+            Error::new(StatusCode::Unavailable, message)
+                .with_remedy("send again; where it stays so, look whether the queue has a leader")
+        }
+        Err(error) => error,
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use lapin::message::Delivery;
@@ -20,11 +21,14 @@ use openmessaging::{Error, MessageBatch, Result};
 use tokio::time::Instant;
 
 use super::access_point::Shared;
-use super::stream_feed::PAUSE;
 use super::window::{Pace, Window};
 use super::{bounds, layout, message};
 use crate::common::inbox::Feed;
 use crate::common::lock;
+
+/// After a connection was lost: so long the broker has to notice, and to take back what was not acknowledged, so that it
+/// comes before what is behind it.
+const AFTER_LOSS: Duration = Duration::from_millis(1000);
 
 /// So much is put in at once.
 const CHUNK: usize = 1000;
@@ -114,7 +118,7 @@ impl QueueFeed {
             };
             match pumped {
                 Ok(()) => break,
-                Err(error) if error.is_retriable() => tokio::time::sleep(PAUSE).await,
+                Err(error) if error.is_retriable() => tokio::time::sleep(AFTER_LOSS).await,
                 Err(error) => {
                     self.feed.fail(error);
                     break;

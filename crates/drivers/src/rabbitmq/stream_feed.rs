@@ -25,7 +25,7 @@ const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Between attempts to go on after a failure.
-pub(super) const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct StreamFeed {
     pub shared: Arc<Shared>,

@@ -91,6 +91,9 @@ pub(super) struct Lane {
     /// What is to be sent again may be stored, and the broker may not know: it must be looked for.
     pub doubt: bool,
     pub looking: bool,
+    /// The broker has stored a part with these numbers. Until then one at a time is in the air: a broker that knows nothing
+    /// of a producer takes any number, also that of a second part whose first one it refused.
+    established: bool,
     /// It is in the list of lanes with something to send.
     pub listed: bool,
 }
@@ -113,6 +116,7 @@ impl Lane {
             acknowledged: None,
             doubt: false,
             looking: false,
+            established: false,
             listed: false,
         }
     }
@@ -138,6 +142,7 @@ impl Lane {
         self.has_work()
             && !(self.stopped && self.in_air > 0)
             && !(self.doubt && self.resends())
+            && (self.established || self.in_air == 0)
             && self.not_before.is_none_or(|not_before| not_before <= now)
     }
 
@@ -220,6 +225,7 @@ impl Lane {
     /// Begins new numbers where that must be: behind a gap the broker would take nothing. With a greater epoch it also
     /// refuses what may still be on its way to it with the old one.
     fn renew(&mut self, producer: i64) {
+        self.established &= self.identity.is_some() && !self.gap;
         self.identity = Some(match self.identity {
             Some(known) if !self.gap => known,
             Some(known) if known.epoch < i16::MAX => {
@@ -255,6 +261,7 @@ impl Lane {
             self.acknowledged = Some(offset + part.count() as i64);
         }
         self.in_air -= 1;
+        self.established = true;
         self.backoff = BACKOFF;
         self.not_before = None;
         let (numbers, place) = (part.numbers, part.place());

@@ -47,6 +47,7 @@ mod error;
 mod headers;
 mod health;
 mod index;
+mod job;
 mod key_value;
 mod lane;
 mod link;

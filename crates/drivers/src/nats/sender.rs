@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::access_point::Handle;
 use super::answers::{Answer, Answers, Outcome};
 use super::catalog::Queue;
-use super::encode::{Encoder, Envelope};
+use super::encode::Encoder;
 use super::error::{self, ApiError, WRONG_LAST_ID};
+use super::job::{Job, SILENCE, Way, envelope};
 use super::lane::Lane;
 use super::link::Link;
 use crate::common::deadline::late;
@@ -32,9 +33,6 @@ const FRESH: Duration = Duration::from_secs(30);
 /// How long to wait before something is sent again that the server could not take.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A stream that answers nothing for so long may have a new leader.
-const SILENCE: Duration = Duration::from_secs(3);
-
 /// After a failure: how long to wait for the answers that are still to come.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -44,40 +42,6 @@ pub(super) struct Submitted {
     pub ticket: Ticket,
     pub deadline: Instant,
     pub reply: oneshot::Sender<SendReport>,
-}
-
-struct Job {
-    batch: MessageBatch,
-    ticket: Option<Ticket>,
-    reply: Option<oneshot::Sender<SendReport>>,
-    deadline: Instant,
-    /// The number of its first message.
-    first: u64,
-    /// The lane of each message that is to be sent.
-    lanes: Vec<u32>,
-    /// How many were sent at least once.
-    next: usize,
-    stored: Vec<bool>,
-    missing: usize,
-    /// Why not all of it is, or will be, stored.
-    error: Option<Error>,
-}
-
-struct Way {
-    stream: String,
-    subject: String,
-    queue: Arc<str>,
-    lane: Lane,
-    /// Nobody listens to the subject: whether the stream is still there must be looked at.
-    doubtful: bool,
-    /// When what is queued may be sent again.
-    not_before: Option<Instant>,
-    /// What the server said last, for a timeout's error.
-    trouble: Option<ApiError>,
-    /// When something was answered last, or sent with nothing unanswered before.
-    heard: Instant,
-    /// The server was asked whether it has read everything, and nothing was answered since.
-    asked: Option<u64>,
 }
 
 struct Route {
@@ -570,70 +534,5 @@ impl Sender {
             self.ways.iter().filter(|way| way.lane.waiting() > 0).map(|way| way.heard + SILENCE).min();
         let far = Instant::now() + Duration::from_secs(3600);
         deadlines.into_iter().chain(pauses).chain(silences).chain(self.failing).min().unwrap_or(far)
-    }
-}
-
-fn envelope(way: &Way, index: usize, number: u64, chain: super::lane::Chain) -> Envelope<'_> {
-    Envelope {
-        subject: &way.subject,
-        stream: &way.stream,
-        round: way.lane.round(),
-        way: index as u32,
-        number,
-        chain,
-    }
-}
-
-impl Way {
-    fn is_heard(&mut self) {
-        (self.heard, self.asked) = (Instant::now(), None);
-    }
-
-    /// Whether the server has read everything and answers nothing: the leader of a stream has changed. It is asked first, since
-    /// a slow connection is no reason to send everything again.
-    fn is_forgotten(&mut self, link: &Link) -> bool {
-        if self.heard.elapsed() < SILENCE {
-            return false;
-        }
-        self.heard = Instant::now();
-        match self.asked {
-            None => {
-                self.asked = Some(link.ping());
-                false
-            }
-            Some(ping) if link.answered(ping) => {
-                self.asked = None;
-                true
-            }
-            Some(_) => false,
-        }
-    }
-}
-
-impl Job {
-    fn answer(mut self) {
-        if let Some(reply) = self.reply.take() {
-            let report = report(self.batch, &self.stored, self.missing, self.error);
-            // Whoever is told must find the gate as it is.
-            drop(self.ticket.take());
-            let _ = reply.send(report);
-        }
-    }
-
-    fn answer_early(&mut self) {
-        if let Some(reply) = self.reply.take() {
-            let batch = std::mem::take(&mut self.batch);
-            let report = report(batch, &self.stored, self.missing, self.error.take());
-            drop(self.ticket.take());
-            let _ = reply.send(report);
-        }
-    }
-}
-
-fn report(batch: MessageBatch, stored: &[bool], missing: usize, error: Option<Error>) -> SendReport {
-    let prefix = stored.iter().take_while(|stored| **stored).count();
-    match error {
-        None if missing == 0 => SendReport::all(batch),
-        error => SendReport::failed(batch, Acknowledged::Prefix(prefix), error.unwrap_or_else(aborted)),
     }
 }

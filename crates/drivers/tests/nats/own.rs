@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use openmessaging::{
-    ConsumerOptions, Driver, MessageBatch, MessagingAccessPoint, ProducerOptions, QueuePartition, QueueSpec,
+    ConsumerOptions, MessageBatch, MessagingAccessPoint, ProducerOptions, QueuePartition, QueueSpec,
     Severity, StartAt, StatusCode,
 };
 use testkit::block_on;

@@ -115,9 +115,6 @@ impl StreamFeed {
             if !self.feed.deliver(chunk.messages, chunk.offsets, *next) {
                 return Ok(End::Ended);
             }
-            if std::mem::take(first_time) {
-                self.brought.fetch_add(1, Ordering::Relaxed);
-            }
             if let Some(problem) = problem {
                 return Err(problem);
             }
@@ -127,6 +124,10 @@ impl StreamFeed {
             if window.should_change(asked) {
                 super::layout::close(channel);
                 return Ok(End::Again);
+            }
+            // Not with the first few messages, which only tell how many to ask for.
+            if std::mem::take(first_time) {
+                self.brought.fetch_add(1, Ordering::Relaxed);
             }
             if unacknowledged >= asked.div_ceil(4) {
                 unacknowledged = 0;

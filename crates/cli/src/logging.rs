@@ -26,7 +26,7 @@ pub struct Log {
 /// # Errors
 /// `log.level`: the level cannot be read; `log.folder`: the folder cannot be written.
 pub fn start(settings: &LogSettings) -> Result<Log> {
-    let filter = EnvFilter::try_new(&settings.level).map_err(|error| {
+    let filter = EnvFilter::try_new(format!("lapin=off,{}", settings.level)).map_err(|error| {
         Failure::new("log.level", format!("logLevel: \"{}\" cannot be read: {error}", settings.level))
             .with_remedy("write error, warn, info, debug or trace, or by module: info,connect_runtime=debug")
     })?;

@@ -3,13 +3,14 @@
 use serde_json::json;
 
 use crate::common::{Home, free_port};
-use crate::{on_each_broker, unique, url};
+use crate::{on_each_broker, unique, way};
 
 on_each_broker!(super::commands::queues_and_doctor);
 
 fn queues_and_doctor(broker: &str) {
-    let (home, url, queue) = (Home::new(), url(broker), unique("q"));
-    let run = |arguments: &[&str]| home.run(&[arguments, &["--driver-url", &url]].concat());
+    let (home, way, queue) = (Home::new(), way(broker), unique("q"));
+    let way: Vec<&str> = way.iter().map(String::as_str).collect();
+    let run = |arguments: &[&str]| home.run(&[arguments, &way[..]].concat());
     run(&["queues", "create", &queue, "--partitions", "3"]).ok();
     run(&["queues", "create", &queue]).fails(1, &[&queue, "OMS-1406"]);
     let described = run(&["queues", "describe", &queue, "--json"]).json();

@@ -15,6 +15,17 @@ fn url(broker: &str) -> String {
     format!("oms:{broker}://{}/default:default", testkit::services::broker_address(broker))
 }
 
+/// The access point as flags of a command. The management interface of the shared RabbitMQ is on a port of its own.
+fn way(broker: &str) -> Vec<String> {
+    let mut way = vec!["--driver-url".to_owned(), url(broker)];
+    if broker == "rabbitmq" {
+        let entry = testkit::services::recorded(broker);
+        let management = entry["more"]["management"].as_str().expect("its management interface");
+        way.extend(["--driver-property".to_owned(), format!("management.url={management}")]);
+    }
+    way
+}
+
 /// A name that no other test and no earlier run has.
 fn unique(name: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

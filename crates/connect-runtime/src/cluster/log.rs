@@ -36,8 +36,11 @@ impl ControlLog {
     ) -> Result<(Arc<Self>, ControlReader)> {
         let queue: Arc<str> = format!("omsconnect-{group}-control").into();
         // By size alone: a log that is quiet for weeks must not lose its configurations to a broker's default.
-        let (retention_bytes, retention_ms) = (Some(RETENTION_BYTES), Some(u64::MAX));
-        let spec = QueueSpec { retention_bytes, retention_ms, ..QueueSpec::new(&*queue, 1) };
+        // Where the broker alone says how long messages are kept, the snapshots of a running worker come often enough.
+        let mut spec = QueueSpec::new(&*queue, 1);
+        if access_point.capabilities().retention {
+            (spec.retention_bytes, spec.retention_ms) = (Some(RETENTION_BYTES), Some(u64::MAX));
+        }
         match access_point.resources().create_queue(&spec).await {
             Err(error) if error.status != StatusCode::AlreadyExists => return Err(error),
             _ => {}

@@ -15,8 +15,8 @@ use super::queues::broker_error;
 use super::report::TaskReports;
 use super::{sink, source};
 use crate::cluster::{ConnectorKind, RunState, Status, TargetState, TaskId, Work};
-use crate::config::{driver_properties, keys};
 use crate::config::secrets::Scrubber;
+use crate::config::{driver_properties, keys};
 
 /// Everything a task runs with.
 #[derive(Clone)]
@@ -48,7 +48,11 @@ pub struct TaskSpec {
 pub trait AccessPoints: Send + Sync {
     /// The worker's own where `url` is `None`. `properties` are the connector's for the driver; the worker's count where
     /// the connector does not say and uses the same driver.
-    async fn open(&self, url: Option<&str>, properties: Properties) -> openmessaging::Result<Arc<dyn MessagingAccessPoint>>;
+    async fn open(
+        &self,
+        url: Option<&str>,
+        properties: Properties,
+    ) -> openmessaging::Result<Arc<dyn MessagingAccessPoint>>;
 }
 
 /// A task has come to another state.

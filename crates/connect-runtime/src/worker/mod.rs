@@ -57,7 +57,10 @@ impl Worker {
         if !access_point.capabilities().offsets {
             return Err(ApiError::invalid(
                 "driver.no_offsets",
-                format!("the queues of {:?} have no offsets, and the worker's own log needs them", options.driver_url),
+                format!(
+                    "the queues of {:?} have no offsets, and the worker's own log needs them",
+                    options.driver_url
+                ),
             ));
         }
         let store = access_point.key_value_store(&format!("omsconnect-{}", options.group)).await?;

@@ -37,7 +37,10 @@ impl Rival for Nats {
         }
         println!("building {MODULE}");
         let mut go = Command::new("go");
-        go.args(["install", MODULE]).env("GOBIN", folder(broker)).env("GOFLAGS", "-p=2").env("GOSUMDB", "off");
+        go.args(["install", MODULE])
+            .env("GOBIN", folder(broker))
+            .env("GOFLAGS", "-p=2")
+            .env("GOSUMDB", "off");
         run::output(&mut go).map(|_| ())
     }
 

@@ -37,6 +37,7 @@ impl Outage {
         }
     }
 
+    #[cfg(test)]
     pub fn is_out(&self) -> bool {
         lock(&self.since).is_some()
     }

@@ -170,7 +170,7 @@ fn diagnose(folder: &Path) -> Finding {
     let (code, subject) = ("local.disk", folder.display().to_string());
     match nix::sys::statvfs::statvfs(folder) {
         Ok(stat) => {
-            let free = stat.blocks_available() as u64 * stat.fragment_size() as u64;
+            let free = stat.blocks_available() * stat.fragment_size();
             let message = format!("{} MiB are free on its disk", free >> 20);
             if free >= LITTLE_ROOM {
                 return Finding::ok(code, subject, message);

@@ -24,6 +24,9 @@ use crate::common::inbox::Feed;
 const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// So many messages of a partition are some turns' worth.
+const ENOUGH: usize = 120;
+
 /// Between attempts to go on after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -79,7 +82,7 @@ impl StreamFeed {
             Some(error) => link.failed(&format!("reading stream {stream}"), &error),
             None => bounds::gone(link, stream),
         };
-        let mut unacknowledged: u16 = 0;
+        let (mut unacknowledged, mut arrived): (u16, usize) = (0, 0);
         let mut pace = Pace::new();
         loop {
             let first = match consumer.next().await {
@@ -126,7 +129,9 @@ impl StreamFeed {
                 return Ok(End::Again);
             }
             // Not with the first few messages, which only tell how many to ask for.
-            if std::mem::take(first_time) {
+            arrived += count;
+            if *first_time && arrived >= ENOUGH.min(asked as usize) {
+                *first_time = false;
                 self.brought.fetch_add(1, Ordering::Relaxed);
             }
             if unacknowledged >= asked.div_ceil(4) {

@@ -21,6 +21,7 @@ use openmessaging::{Error, MessageBatch, Result};
 use tokio::time::Instant;
 
 use super::access_point::Shared;
+use super::stream_feed::ENOUGH;
 use super::window::{Pace, Window};
 use super::{bounds, layout, message};
 use crate::common::inbox::Feed;
@@ -108,13 +109,13 @@ pub(super) struct QueueFeed {
 impl QueueFeed {
     pub async fn run(self) {
         let mut window = Window::new(self.bytes);
-        let mut first_time = true;
+        let mut arrived = 0;
         loop {
             let pumped = tokio::select! {
                 biased;
                 () = self.feed.ended() => break,
                 () = self.shared.closed.cancelled() => break,
-                pumped = self.pump(&mut window, &mut first_time) => pumped,
+                pumped = self.pump(&mut window, &mut arrived) => pumped,
             };
             match pumped {
                 Ok(()) => break,
@@ -139,7 +140,7 @@ impl QueueFeed {
         std::ptr::from_ref(self) as usize
     }
 
-    async fn pump(&self, window: &mut Window, first_time: &mut bool) -> Result<()> {
+    async fn pump(&self, window: &mut Window, arrived: &mut usize) -> Result<()> {
         let (shared, queue) = (&self.shared, &self.queue);
         let (link, deadline) = (&shared.link, Instant::now() + shared.config.timeout);
         // What went out before comes first: its channel must be closed.
@@ -172,7 +173,7 @@ impl QueueFeed {
                 let came = self.take(&mut consumer, Some(first), &mut skip, window);
                 pace.taken();
                 left = left.saturating_sub(came.count);
-                if !self.put(came, first_time)? || self.feed.room().await.is_none() {
+                if !self.put(came, arrived)? || self.feed.room().await.is_none() {
                     return Ok(());
                 }
             }
@@ -185,7 +186,7 @@ impl QueueFeed {
                 if came.count == 0 {
                     break;
                 }
-                if !self.put(came, first_time)? {
+                if !self.put(came, arrived)? {
                     return Ok(());
                 }
             }
@@ -247,7 +248,7 @@ impl QueueFeed {
     }
 
     /// Gives it to the consumer; `false`: nobody wants it any more.
-    fn put(&self, came: Came, first_time: &mut bool) -> Result<bool> {
+    fn put(&self, came: Came, arrived: &mut usize) -> Result<bool> {
         let count = (came.count - came.skipped) as u64;
         let from = {
             let mut state = lock(&self.delivered.state);
@@ -259,7 +260,8 @@ impl QueueFeed {
         if count > 0 && !self.feed.deliver(came.messages, (from..next).collect(), next) {
             return Ok(false);
         }
-        if std::mem::take(first_time) {
+        let before = std::mem::replace(arrived, *arrived + count as usize);
+        if before < ENOUGH && *arrived >= ENOUGH {
             self.brought.fetch_add(1, Ordering::Relaxed);
         }
         came.problem.map_or(Ok(true), Err)

@@ -25,7 +25,7 @@ const CHUNK: usize = 1000;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// So many messages of a partition are some turns' worth.
-const ENOUGH: usize = 120;
+pub(super) const ENOUGH: usize = 120;
 
 /// Between attempts to go on after a failure.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -75,8 +75,17 @@ async fn look(client: &Arc<Client>, address: &str, deadline: Instant) -> Result<
     }
     let config = client.broker_again(address, &Request::new(GET_BROKER_CONFIG), deadline).await?;
     let config = expect(address, "asking for the settings", config)?;
-    let info = client.broker_again(address, &Request::new(GET_BROKER_RUNTIME_INFO), deadline).await?;
-    let info = expect(address, "asking for the state", info)?;
+    // A broker that was just started has no figures yet, and fails at the question with an exception of its own.
+    let patience = deadline.min(Instant::now() + std::time::Duration::from_secs(8));
+    let info = loop {
+        let info = client.broker_again(address, &Request::new(GET_BROKER_RUNTIME_INFO), deadline).await?;
+        match expect(address, "asking for the state", info) {
+            Err(error) if error.is_retriable() && Instant::now() < patience => {
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            }
+            answered => break answered?,
+        }
+    };
     let info: Info = parse(&info.body, address)?;
     Ok((properties(&String::from_utf8_lossy(&config.body)), info.table))
 }

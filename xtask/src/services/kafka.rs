@@ -1,11 +1,10 @@
 //! Apache Kafka, one node with KRaft, from its jars in Maven Central.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::process;
 use super::tls::{self, Tls};
-use super::{Entry, Place, Service, apt, files, variable};
+use super::{Entry, Place, Service, apt, files, maven, variable};
 use crate::{Result, run};
 
 pub struct Kafka;
@@ -29,26 +28,7 @@ impl Service for Kafka {
         if run::find_program("java").is_none() {
             apt::install(&["default-jre-headless"])?;
         }
-        if jars(place).exists() {
-            return Ok(());
-        }
-        if run::find_program("mvn").is_none() {
-            apt::install(&["maven"])?;
-        }
-        println!("downloading Apache Kafka {VERSION} into {}", place.dist.display());
-        let draft = place.dist.join("libs.new");
-        files::remove_folder(&draft)?;
-        files::make_folder(&draft)?;
-        files::write(&place.dist.join("pom.xml"), &pom())?;
-        let mut maven = Command::new("mvn");
-        maven
-            .args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"])
-            .arg(format!("-DoutputDirectory={}", draft.display()))
-            .current_dir(&place.dist);
-        run::output(&mut maven)?;
-        // Renamed when it is whole, so that an interrupted one is not taken for it.
-        std::fs::rename(&draft, jars(place))
-            .map_err(|error| format!("cannot write {}: {error}", jars(place).display()))
+        maven::jars(&format!("Apache Kafka {VERSION}"), &pom(), &place.dist, &jars(place))
     }
 
     fn start(&self, place: &Place, port: u16) -> Result<Entry> {

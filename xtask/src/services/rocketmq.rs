@@ -9,7 +9,7 @@ use std::process::Command;
 
 use super::process;
 use super::tls::{self, Tls};
-use super::{Entry, Place, Service, apt, files, variable};
+use super::{Entry, Place, Service, apt, files, maven, variable};
 use crate::{Result, run};
 
 pub struct RocketMq;
@@ -30,26 +30,7 @@ impl Service for RocketMq {
         if run::find_program("javac").is_none() {
             apt::install(&["default-jdk-headless"])?;
         }
-        if jars(place).exists() {
-            return Ok(());
-        }
-        if run::find_program("mvn").is_none() {
-            apt::install(&["maven"])?;
-        }
-        println!("downloading Apache RocketMQ {VERSION} into {}", place.dist.display());
-        let draft = place.dist.join("libs.new");
-        files::remove_folder(&draft)?;
-        files::make_folder(&draft)?;
-        files::write(&place.dist.join("pom.xml"), &pom())?;
-        let mut maven = Command::new("mvn");
-        maven
-            .args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"])
-            .arg(format!("-DoutputDirectory={}", draft.display()))
-            .current_dir(&place.dist);
-        run::output(&mut maven)?;
-        // Renamed when it is whole, so that an interrupted one is not taken for it.
-        std::fs::rename(&draft, jars(place))
-            .map_err(|error| format!("cannot write {}: {error}", jars(place).display()))
+        maven::jars(&format!("Apache RocketMQ {VERSION}"), &pom(), &place.dist, &jars(place))
     }
 
     fn start(&self, place: &Place, port: u16) -> Result<Entry> {

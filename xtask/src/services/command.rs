@@ -249,7 +249,7 @@ mod tests {
     fn an_unknown_service_lists_the_known_ones() {
         let error = select(&["oracle".into()]).err().expect("an error");
         assert!(error.contains("oracle") && error.contains("mariadb, mysql"), "{error}");
-        assert_eq!(names_of(&[]), ["mariadb", "mysql", "kafka", "redis", "rabbitmq", "rocketmq"]);
+        assert_eq!(names_of(&[]), ["mariadb", "mysql", "kafka", "redis", "rabbitmq", "nats", "rocketmq"]);
         assert_eq!(names_of(&["mariadb-bench".into()]), ["mariadb-bench"]);
     }
 

@@ -1,11 +1,14 @@
 //! The real program on real brokers: the same connectors, with nothing changed but the URL; a worker that goes on elsewhere
-//! with an empty disk; the commands that look at a broker.
+//! with an empty disk; a broker that goes away; the commands that look at a broker.
 
+#[path = "../it/changes.rs"]
+mod changes;
 #[path = "../it/common.rs"]
 mod common;
 
 mod commands;
 mod elsewhere;
+mod outage;
 mod seed;
 
 use std::time::{SystemTime, UNIX_EPOCH};

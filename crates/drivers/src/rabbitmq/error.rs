@@ -1,5 +1,7 @@
 //! What lapin and RabbitMQ say, in terms of the OpenMessaging API.
 
+use std::time::Duration;
+
 use lapin::ErrorKind;
 use openmessaging::{Error, StatusCode};
 
@@ -122,6 +124,20 @@ pub(super) fn full(config: &Config) -> Error {
     .with_remedy(
         "make room, or raise vm_memory_high_watermark or lower disk_free_limit; then recover and send again",
     )
+}
+
+/// The broker says nothing about what it was given.
+pub(super) fn unconfirmed(config: &Config, waited: Duration) -> Error {
+    let message = format!("{} confirmed no message for {} ms", config.server(), waited.as_millis());
+    Error::new(StatusCode::Unavailable, message)
+        .with_remedy("recover and send again; where it stays so, look whether the queue has a leader")
+}
+
+/// What was given before, and not acknowledged, should come before anything else.
+pub(super) fn too_early(config: &Config, queue: &str) -> Error {
+    let message = format!("{} has not yet taken back messages of queue \"{queue}\"", config.server());
+    Error::new(StatusCode::Unavailable, message)
+        .with_remedy("wait until it noticed that a connection was lost")
 }
 
 /// A queue took a message and gave it back.

@@ -111,17 +111,25 @@ pub(super) async fn look(
 
 /// How many messages are ready in a queue of the broker, where there is one of that name.
 pub(super) async fn messages(link: &Link, name: &str, deadline: Instant) -> Result<Option<u32>> {
-    link.retry(deadline, || messages_once(link, name, deadline)).await
+    let counts = link.retry(deadline, || counts(link, name, deadline)).await?;
+    Ok(counts.map(|(messages, _)| messages))
 }
 
-async fn messages_once(link: &Link, name: &str, deadline: Instant) -> Result<Option<u32>> {
+/// How many consumers a queue of the broker has.
+pub(super) async fn consumers(link: &Link, name: &str, deadline: Instant) -> Result<u32> {
+    let counts = link.retry(deadline, || counts(link, name, deadline)).await?;
+    Ok(counts.map_or(0, |(_, consumers)| consumers))
+}
+
+/// Messages and consumers.
+async fn counts(link: &Link, name: &str, deadline: Instant) -> Result<Option<(u32, u32)>> {
     let channel = link.channel(deadline).await?;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(short(name)?, options, FieldTable::default());
     match link.call(&format!("looking for queue {name}"), deadline, declared).await {
         Ok(queue) => {
             close(channel);
-            Ok(Some(queue.message_count()))
+            Ok(Some((queue.message_count(), queue.consumer_count())))
         }
         Err(error) if error.status == StatusCode::NotFound => Ok(None),
         Err(error) => Err(error),

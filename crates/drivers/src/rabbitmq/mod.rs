@@ -6,7 +6,8 @@
 //!   `rabbitmq-streams add_super_stream` does (see [`layout`]). Offsets are those of the stream.
 //! - `quorum`: one quorum queue, without partitions and offsets. `commit` acknowledges what is before a position, and with it
 //!   the broker forgets it; what was not comes again. Existing quorum and classic queues of others are read and written in
-//!   the same way. The numbers that stand for offsets count what one consumer was given.
+//!   the same way. The numbers that stand for offsets count what one consumer was given. After a lost connection what was not
+//!   committed comes again in its order, up to 32,000 messages (see [`queue_feed`]).
 //!
 //! | of the API | at RabbitMQ |
 //! |---|---|

@@ -1,6 +1,9 @@
 //! Producers. Each has a connection and a task: the task publishes whole batches, with publisher confirms, and waits for
 //! the confirms in the order of sending. What was not confirmed when something failed is not counted as stored.
 //!
+//! The first message to a queue on a channel goes alone, and the next one when it is confirmed: while a broker starts, it
+//! takes no message for a queue, and then the next ones, which would be behind a failure.
+//!
 //! A message that no queue takes comes back (`mandatory`), before its confirm, and the confirm says yes all the same. lapin
 //! gives what came back with the next confirm that comes, which may be that of an earlier message: so what counts is which
 //! queue it was for. Messages to that queue fail from then on.
@@ -14,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use futures::future::{MaybeDone, maybe_done};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
@@ -42,6 +46,11 @@ const BELIEVED: Duration = Duration::from_secs(30);
 
 /// How long it may take to find out why a message came back.
 const CHECK: Duration = Duration::from_secs(1);
+
+/// So long the first confirm on a connection may take, and the next after another, until messages are sent again on a new
+/// channel; from then on twice as long, so that a slow broker gets the time that it needs. A broker may forget messages
+/// that came while it started the stream's writer: no confirm ever comes (seen with 3.10.8 after a SIGKILL).
+const PATIENCE: Duration = Duration::from_secs(1);
 
 struct Job {
     batch: MessageBatch,
@@ -72,8 +81,12 @@ impl RabbitProducer {
             channel: None,
             layouts: HashMap::new(),
             under_way: VecDeque::new(),
+            held: None,
+            proven: HashSet::new(),
             gone: HashSet::new(),
             told: false,
+            progress: Instant::now(),
+            patience: PATIENCE,
         };
         tokio::spawn(task.run(waiting));
         Ok(Self { shared, gate, jobs, timeout })
@@ -136,11 +149,14 @@ impl Drop for RabbitProducer {
 struct Sent {
     job: Job,
     /// Of the messages from the first on, with the queues that they went to.
-    confirms: VecDeque<(ShortString, PublisherConfirm)>,
+    confirms: VecDeque<(ShortString, Confirming)>,
     confirmed: usize,
     /// Why the message behind those was not published.
     failure: Option<Error>,
 }
+
+/// Its confirm, which may have come.
+type Confirming = MaybeDone<PublisherConfirm>;
 
 /// A message that can be published.
 type Ready = (ShortString, BasicProperties);
@@ -152,10 +168,18 @@ struct Task {
     channel: Option<Channel>,
     layouts: HashMap<Arc<str>, (Layout, Instant)>,
     under_way: VecDeque<Sent>,
+    /// Waits until nothing is under way: it has messages for a queue that is not proven.
+    held: Option<Job>,
+    /// Queues that took a message on this channel.
+    proven: HashSet<ShortString>,
     /// Queues whose messages came back since the last failure was over.
     gone: HashSet<ShortString>,
     /// The reason of the last failure was told.
     told: bool,
+    /// When the last confirm came, or the last message was written.
+    progress: Instant,
+    /// For how long no confirm may come.
+    patience: Duration,
 }
 
 impl Task {
@@ -163,6 +187,12 @@ impl Task {
         let closed = self.shared.closed.clone();
         let mut open = true;
         while open || !self.under_way.is_empty() {
+            if self.under_way.is_empty()
+                && let Some(job) = self.held.take()
+            {
+                self.publish(job).await;
+                continue;
+            }
             tokio::select! {
                 biased;
                 confirmation = confirmed(&mut self.under_way), if !self.under_way.is_empty() => {
@@ -173,13 +203,17 @@ impl Task {
                     {
                         self.take(more).await;
                     }
+                    self.progress = Instant::now();
                 }
-                job = jobs.recv(), if open => match job {
+                job = jobs.recv(), if open && self.held.is_none() => match job {
                     Some(job) => self.publish(job).await,
                     None => open = false,
                 },
                 () = closed.cancelled(), if open => {
                     jobs.close();
+                    if let Some(job) = self.held.take() {
+                        finish(job, 0, Some(error::closed(&self.shared.config)));
+                    }
                     while let Ok(job) = jobs.try_recv() {
                         finish(job, 0, Some(error::closed(&self.shared.config)));
                     }
@@ -189,6 +223,8 @@ impl Task {
                     if self.link.is_blocked().await {
                         let why = error::full(&self.shared.config);
                         self.give_up(&why);
+                    } else if self.progress.elapsed() > self.patience {
+                        self.begin_again().await;
                     }
                 }
             }
@@ -206,6 +242,10 @@ impl Task {
             self.gone.clear();
         }
         let (ready, failure) = self.prepare(&job).await;
+        if !self.under_way.is_empty() && ready.iter().any(|(queue, _)| !self.proven.contains(queue)) {
+            self.held = Some(job);
+            return;
+        }
         let mut sent = Sent { job, confirms: VecDeque::with_capacity(ready.len()), confirmed: 0, failure };
         if !ready.is_empty()
             && let Err(error) = self.write(&mut sent, ready).await
@@ -215,6 +255,7 @@ impl Task {
         if sent.failure.is_some() {
             self.gate.fail();
         }
+        self.progress = Instant::now();
         self.under_way.push_back(sent);
     }
 
@@ -275,6 +316,7 @@ impl Task {
         let select = channel.confirm_select(ConfirmSelectOptions::default());
         self.link.call("asking for confirms", deadline, select).await?;
         self.channel = Some(channel.clone());
+        self.proven.clear();
         Ok(channel)
     }
 
@@ -283,13 +325,16 @@ impl Task {
         let deadline = sent.job.deadline;
         let channel = self.channel(deadline).await?;
         let mut ready = ready.into_iter().enumerate().peekable();
-        while ready.peek().is_some() {
+        while let Some((_, (queue, _))) = ready.peek() {
             if self.link.is_blocked().await {
                 return Err(error::full(&self.shared.config));
             }
-            let (mut bytes, mut writing) = (0, Vec::with_capacity(CHUNK));
-            while writing.len() < CHUNK && bytes < CHUNK_BYTES {
-                let Some((index, (queue, properties))) = ready.next() else { break };
+            let first = (!self.proven.contains(queue)).then(|| queue.clone());
+            let most = if first.is_some() { 1 } else { CHUNK };
+            let (mut bytes, mut writing) = (0, Vec::with_capacity(most));
+            while writing.len() < most && bytes < CHUNK_BYTES {
+                let goes = |(_, (queue, _)): &(usize, Ready)| first.is_some() || self.proven.contains(queue);
+                let Some((index, (queue, properties))) = ready.next_if(goes) else { break };
                 let body = sent.job.batch.get(index).and_then(|message| message.body).unwrap_or_default();
                 bytes += body.len();
                 let options = BasicPublishOptions { mandatory: true, immediate: false };
@@ -305,10 +350,41 @@ impl Task {
                     Poll::Pending => written(&self.link, publish, deadline).await,
                 };
                 match written {
-                    Some(Ok(confirm)) => sent.confirms.push_back((queue, confirm)),
+                    Some(Ok(confirm)) => sent.confirms.push_back((queue, maybe_done(confirm))),
                     Some(Err(error)) => return Err(self.link.failed("sending", &error)),
                     None => return Err(self.stuck().await),
                 }
+            }
+            if let Some(queue) = first {
+                self.prove(sent).await?;
+                self.proven.insert(queue);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until what was published is confirmed, which ends with the first message to a queue.
+    ///
+    /// # Errors
+    /// What came behind must not be published. The confirms say why, where there is one for each message.
+    async fn prove(&mut self, sent: &mut Sent) -> Result<()> {
+        let begin = Instant::now();
+        let late = sent.job.deadline.min(begin + self.patience);
+        for (_, confirm) in &mut sent.confirms {
+            while let Err(_elapsed) = timeout_at(late.min(Instant::now() + LOOK), &mut *confirm).await {
+                if self.link.is_blocked().await {
+                    return Err(error::full(&self.shared.config));
+                }
+                if Instant::now() >= late {
+                    let why = error::unconfirmed(&self.shared.config, begin.elapsed());
+                    self.leave_channel().await;
+                    sent.confirms.pop_back();
+                    return Err(why);
+                }
+            }
+            match Pin::new(confirm).output_mut() {
+                Some(Ok(Confirmation::Ack(None))) | None => {}
+                Some(_) => return Err(gate::aborted()),
             }
         }
         Ok(())
@@ -337,7 +413,7 @@ impl Task {
                 }
             }
             Outcome::Confirm(_, Err(error)) => {
-                self.channel = None;
+                (self.channel, self.patience) = (None, PATIENCE);
                 Some(self.link.failed("sending", &error))
             }
             Outcome::Late => {
@@ -361,6 +437,25 @@ impl Task {
         finish(sent.job, sent.confirmed, failure);
     }
 
+    /// No confirm came for too long. Once the channel is closed, the broker has handed on what came on it: what is sent on
+    /// another one goes behind it.
+    async fn begin_again(&mut self) {
+        let why = error::unconfirmed(&self.shared.config, self.patience);
+        self.leave_channel().await;
+        self.give_up(&why);
+    }
+
+    /// The next messages go on another channel, and their confirms may take longer.
+    async fn leave_channel(&mut self) {
+        self.patience *= 2;
+        if let Some(channel) = self.channel.take() {
+            let closed = channel.close(200, "no confirms came".into());
+            if timeout_at(Instant::now() + CHECK, closed).await.is_err() {
+                self.link.close().await;
+            }
+        }
+    }
+
     /// Nothing of what is under way is waited for any longer. It may be stored yet, and then in its place: the connection
     /// stays, and what is sent later goes behind it.
     fn give_up(&mut self, why: &Error) {
@@ -368,7 +463,7 @@ impl Task {
         self.layouts.clear();
         for mut sent in std::mem::take(&mut self.under_way) {
             while let Some((_, confirm)) = sent.confirms.front_mut() {
-                match confirm.now_or_never() {
+                match take(confirm).now_or_never() {
                     Some(Ok(Confirmation::Ack(None))) => {
                         sent.confirms.pop_front();
                         sent.confirmed += 1;
@@ -415,7 +510,7 @@ async fn confirmed(under_way: &mut VecDeque<Sent>) -> Outcome {
     let Some(first) = under_way.front_mut() else { return std::future::pending().await };
     let deadline = first.job.deadline;
     let Some((_, confirm)) = first.confirms.front_mut() else { return Outcome::Ended };
-    match timeout_at(deadline, confirm).await {
+    match timeout_at(deadline, take(confirm)).await {
         Ok(confirmation) => match first.confirms.pop_front() {
             Some((queue, _)) => {
                 let told = |confirmation: Confirmation| Confirmed {
@@ -427,6 +522,16 @@ async fn confirmed(under_way: &mut VecDeque<Sent>) -> Outcome {
             None => Outcome::Ended,
         },
         Err(_) => Outcome::Late,
+    }
+}
+
+/// What a confirm says. Nothing is lost when this is dropped before.
+async fn take(confirm: &mut Confirming) -> lapin::Result<Confirmation> {
+    (&mut *confirm).await;
+    match Pin::new(confirm).take_output() {
+        Some(confirmation) => confirmation,
+        // Each is taken once.
+        None => Ok(Confirmation::NotRequested),
     }
 }
 

@@ -5,6 +5,10 @@
 //!
 //! A broker gives so many messages to a consumer until some are acknowledged. Whoever reads need not commit to go on: when
 //! all that were asked for came, and there is room, the consumer is replaced by another one on the same channel.
+//!
+//! When a channel is lost, the broker takes its messages back consumer by consumer, in the order of their tags; beyond 32
+//! consumers that still hold messages, in no order (3.10, a map of Erlang). So tags sort as they were made, and what was
+//! not committed comes again in its order as long as that is less than 32 windows: 32,000 messages of up to 2 KiB.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,13 +27,23 @@ use tokio::time::Instant;
 use super::access_point::Shared;
 use super::stream_feed::ENOUGH;
 use super::window::{Pace, Window};
-use super::{bounds, layout, message};
+use super::{bounds, error, layout, message};
 use crate::common::inbox::Feed;
 use crate::common::lock;
 
-/// After a connection was lost: so long the broker has to notice, and to take back what was not acknowledged, so that it
-/// comes before what is behind it.
+/// After a connection was lost, and there is another one: so long the broker has to notice, and to take back what was not
+/// acknowledged, so that it comes before what is behind it.
 const AFTER_LOSS: Duration = Duration::from_millis(1000);
+
+/// So much longer it has while it counts the consumer that was lost; what it counts may be another's.
+const UNTIL_ALONE: Duration = Duration::from_millis(1500);
+
+/// So often it may have given what is behind what it should have taken back, before that is believed to be gone: read by
+/// another, expired, purged.
+const TOO_EARLY: u32 = 4;
+
+/// Between attempts to connect, and between looks.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// So much is put in at once.
 const CHUNK: usize = 1000;
@@ -109,17 +123,20 @@ pub(super) struct QueueFeed {
 impl QueueFeed {
     pub async fn run(self) {
         let mut window = Window::new(self.bytes);
-        let mut arrived = 0;
+        let (mut arrived, mut again) = (0, Again::default());
         loop {
             let pumped = tokio::select! {
                 biased;
                 () = self.feed.ended() => break,
                 () = self.shared.closed.cancelled() => break,
-                pumped = self.pump(&mut window, &mut arrived) => pumped,
+                pumped = self.pump(&mut window, &mut arrived, &mut again) => pumped,
             };
             match pumped {
                 Ok(()) => break,
-                Err(error) if error.is_retriable() => tokio::time::sleep(AFTER_LOSS).await,
+                Err(error) if error.is_retriable() => {
+                    again.lost = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => {
                     self.feed.fail(error);
                     break;
@@ -140,7 +157,7 @@ impl QueueFeed {
         std::ptr::from_ref(self) as usize
     }
 
-    async fn pump(&self, window: &mut Window, arrived: &mut usize) -> Result<()> {
+    async fn pump(&self, window: &mut Window, arrived: &mut usize, again: &mut Again) -> Result<()> {
         let (shared, queue) = (&self.shared, &self.queue);
         let (link, deadline) = (&shared.link, Instant::now() + shared.config.timeout);
         // What went out before comes first: its channel must be closed.
@@ -149,15 +166,20 @@ impl QueueFeed {
             let _ = tokio::time::timeout_at(deadline, old.close(200, "to begin again".into())).await;
         }
         let channel = link.try_channel(deadline).await?;
-        let mut skip = {
+        if again.lost {
+            tokio::time::sleep(AFTER_LOSS).await;
+        }
+        self.await_alone(deadline).await?;
+        let (mut skip, uncommitted) = {
             let mut state = lock(&self.delivered.state);
             state.base = state.next;
             if state.committed > 0 {
                 state.skip = 0;
             }
             (state.channel, state.owner) = (Some(channel.clone()), Some(self.feed_number()));
-            state.skip
+            (state.skip, state.next > state.committed)
         };
+        let mut comes_again = again.lost && uncommitted;
         let what = format!("reading queue {queue}");
         let mut pace = Pace::new();
         for number in 0_u64.. {
@@ -169,6 +191,11 @@ impl QueueFeed {
                     Some(Err(error)) => return Err(link.failed(&what, &error)),
                     None => return Err(bounds::gone(link, queue)),
                 };
+                if std::mem::take(&mut comes_again) && !first.redelivered && again.early < TOO_EARLY {
+                    again.early += 1;
+                    return Err(error::too_early(&link.config, queue.as_str()));
+                }
+                again.early = 0;
                 pace.gather().await;
                 let came = self.take(&mut consumer, Some(first), &mut skip, window);
                 pace.taken();
@@ -194,10 +221,21 @@ impl QueueFeed {
         Ok(())
     }
 
+    /// Waits until nobody else consumes the queue, but not for long.
+    async fn await_alone(&self, deadline: Instant) -> Result<()> {
+        let limit = Instant::now() + UNTIL_ALONE;
+        while layout::consumers(&self.shared.link, self.queue.as_str(), deadline).await? > 0
+            && Instant::now() < limit
+        {
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     async fn consume(&self, channel: &Channel, number: u64, messages: u16, what: &str) -> Result<Consumer> {
         let (link, deadline) = (&self.shared.link, Instant::now() + self.shared.config.timeout);
         link.call(what, deadline, channel.basic_qos(messages, BasicQosOptions::default())).await?;
-        let tag = layout::short(&format!("feed-{number}"))?;
+        let tag = layout::short(&format!("feed-{number:010}"))?;
         let options = BasicConsumeOptions::default();
         link.call(
             what,
@@ -266,6 +304,15 @@ impl QueueFeed {
         }
         came.problem.map_or(Ok(true), Err)
     }
+}
+
+/// What is known when it is begun again.
+#[derive(Default)]
+struct Again {
+    /// The connection was lost.
+    lost: bool,
+    /// How often what came then was not what was to come.
+    early: u32,
 }
 
 /// What came in one go.

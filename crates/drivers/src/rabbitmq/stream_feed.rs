@@ -30,6 +30,11 @@ pub(super) const ENOUGH: usize = 120;
 /// Between attempts to go on after a failure.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// A consumer that gets nothing for so long is replaced; the next one may be quiet for twice as long. A broker may forget
+/// a consumer that came while it started the stream's writer (seen with 3.10.8 after a SIGKILL).
+const QUIET: Duration = Duration::from_secs(1);
+const MOST_QUIET: Duration = Duration::from_secs(30);
+
 pub(super) struct StreamFeed {
     pub shared: Arc<Shared>,
     pub feed: Feed,
@@ -43,7 +48,7 @@ pub(super) struct StreamFeed {
 enum End {
     /// Nobody wants it any more.
     Ended,
-    /// To be asked anew, for another number of messages.
+    /// To be asked anew: for another number of messages, or because nothing came for long.
     Again,
 }
 
@@ -52,17 +57,23 @@ impl StreamFeed {
         let mut next = self.feed.from;
         let mut window = Window::new(self.bytes);
         let mut first = true;
+        let mut quiet = QUIET;
         loop {
+            let before = next;
             let pumped = tokio::select! {
                 biased;
                 () = self.feed.ended() => return,
                 () = self.shared.closed.cancelled() => return,
-                pumped = self.pump(&mut next, &mut window, &mut first) => pumped,
+                pumped = self.pump(&mut next, &mut window, &mut first, quiet) => pumped,
             };
+            quiet = if next > before { QUIET } else { MOST_QUIET.min(quiet * 2) };
             match pumped {
                 Ok(End::Ended) => return,
                 Ok(End::Again) => {}
-                Err(error) if error.is_retriable() => tokio::time::sleep(PAUSE).await,
+                Err(error) if error.is_retriable() => {
+                    quiet = QUIET;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Err(error) => {
                     self.feed.fail(error);
                     return;
@@ -71,7 +82,13 @@ impl StreamFeed {
         }
     }
 
-    async fn pump(&self, next: &mut u64, window: &mut Window, first_time: &mut bool) -> Result<End> {
+    async fn pump(
+        &self,
+        next: &mut u64,
+        window: &mut Window,
+        first_time: &mut bool,
+        quiet: Duration,
+    ) -> Result<End> {
         let (link, stream) = (&self.shared.link, &self.stream);
         let deadline = || Instant::now() + self.shared.config.timeout;
         let channel = link.try_channel(deadline()).await?;
@@ -85,10 +102,14 @@ impl StreamFeed {
         let (mut unacknowledged, mut arrived): (u16, usize) = (0, 0);
         let mut pace = Pace::new();
         loop {
-            let first = match consumer.next().await {
-                Some(Ok(delivery)) => delivery,
-                Some(Err(error)) => return Err(failed(Some(error))),
-                None => return Err(failed(None)),
+            let first = match tokio::time::timeout(quiet, consumer.next()).await {
+                Ok(Some(Ok(delivery))) => delivery,
+                Ok(Some(Err(error))) => return Err(failed(Some(error))),
+                Ok(None) => return Err(failed(None)),
+                Err(_) => {
+                    super::layout::close(channel);
+                    return Ok(End::Again);
+                }
             };
             pace.gather().await;
             let mut chunk = Chunk { messages: MessageBatch::new(), offsets: Vec::new() };

@@ -13,8 +13,8 @@ use testkit::block_on;
 use testkit::broker::{Instance, Launch, PrivateBroker};
 use testkit::driver::unique;
 
-use crate::broker::Kafka;
 use crate::fixture::{properties, url};
+use testkit::broker::kafka::Kafka;
 
 const NODES: usize = 3;
 
@@ -119,7 +119,7 @@ fn a_broker_of_three_is_killed() {
     const BATCHES: u64 = 400;
     const PER_BATCH: u64 = 30;
     block_on(async {
-        let broker = PrivateBroker::start(Three(Kafka::new()));
+        let broker = PrivateBroker::start(Three(Kafka::of_services()));
         let place = broker.place().clone();
         let servers: Vec<_> = (0..NODES).map(|node| format!("127.0.0.1:{}", place.ports[node])).collect();
         let url = url(&format!("oms:kafka://{}/default", servers.join(",")));

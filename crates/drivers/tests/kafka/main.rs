@@ -1,6 +1,5 @@
 //! The Kafka driver: the conformance suites, and what is its own.
 
-mod broker;
 mod cluster;
 mod fixture;
 mod foreign;

@@ -9,14 +9,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use openmessaging::StatusCode;
 use serde_json::{Value, json};
+use testkit::broker::nats::EXTRAS;
 use testkit::server::Access;
 use testkit::services::recorded;
 
 use crate::fixture::{properties, url};
 use crate::private::Private;
-
-/// So many other servers are started: TLS, TLS with certificates of clients, users and NKeys, a token, accounts with JWTs.
-pub const EXTRAS: usize = 5;
 
 pub struct Extra {
     pub configuration: String,

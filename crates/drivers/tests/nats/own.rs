@@ -12,7 +12,9 @@ use openmessaging::{
 use testkit::block_on;
 use testkit::driver::{DriverFixture, unique};
 
-use crate::private::{Nats, Private};
+use testkit::broker::nats::Nats;
+
+use crate::private::Private;
 
 async fn open(fixture: &Private) -> Arc<dyn MessagingAccessPoint> {
     fixture.open().await.expect("connected")

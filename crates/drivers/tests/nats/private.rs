@@ -1,7 +1,7 @@
 //! A server of the test's own, which it may end, freeze and fill.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,76 +10,14 @@ use async_trait::async_trait;
 use drivers::nats::NatsDriver;
 use futures::StreamExt;
 use openmessaging::{AccessPointUrl, Driver, Properties, QueueSpec};
-use testkit::broker::{Instance, Launch, PrivateBroker};
+use testkit::broker::PrivateBroker;
+use testkit::broker::nats::{Nats, greets, server};
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::proxy::Proxy;
-use testkit::server::{Access, End, Foreign, ServerFixture};
-use testkit::services::recorded;
+use testkit::server::{Access, Foreign, ServerFixture};
 
 use crate::accounts::{self, Extra};
 use crate::fixture::{url, wrong};
-
-/// The first port is the server's, the others are for servers with other ways to connect.
-pub const PORTS: usize = 1 + accounts::EXTRAS;
-
-pub struct Nats {
-    pub configuration: String,
-}
-
-impl Default for Nats {
-    fn default() -> Self {
-        Self { configuration: "max_payload: 8MB\n".to_owned() }
-    }
-}
-
-pub fn program() -> String {
-    match std::env::var("OMS_TEST_NATS_SERVER") {
-        // Another release than the recorded one.
-        Ok(program) if !program.is_empty() => program,
-        _ => recorded("nats")["command"][0].as_str().expect("the server's program").to_owned(),
-    }
-}
-
-/// A server that stays in the foreground, on that port.
-pub fn server(place: &Instance, port: u16, configuration: &str) -> Command {
-    let file = place.folder.join(format!("nats-{port}.conf"));
-    std::fs::write(&file, configuration).expect("a configuration");
-    let mut command = Command::new(program());
-    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-c"]).arg(&file);
-    command.arg("-sd").arg(place.folder.join(format!("data-{port}")));
-    command
-}
-
-impl Launch for Nats {
-    fn name(&self) -> &'static str {
-        "nats"
-    }
-
-    fn ports(&self) -> usize {
-        PORTS
-    }
-
-    fn prepare(&self, _place: &Instance) {}
-
-    fn commands(&self, place: &Instance) -> Vec<Command> {
-        vec![server(place, place.port(), &self.configuration)]
-    }
-
-    fn probe(&self, place: &Instance) -> Result<(), String> {
-        greets(place.port())
-    }
-}
-
-/// Whether a server says who it is.
-pub fn greets(port: u16) -> Result<(), String> {
-    use std::io::Read;
-    let problem = |error: std::io::Error| error.to_string();
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).map_err(problem)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).map_err(problem)?;
-    let mut start = [0; 4];
-    stream.read_exact(&mut start).map_err(problem)?;
-    if &start == b"INFO" { Ok(()) } else { Err("no greeting".into()) }
-}
 
 pub struct Private {
     pub broker: PrivateBroker,
@@ -184,23 +122,8 @@ impl DriverFixture for Private {
 
 #[async_trait]
 impl ServerFixture for Private {
-    async fn end(&mut self, how: End) {
-        match how {
-            End::Stop => self.broker.stop(),
-            End::Kill => self.broker.kill(),
-        }
-    }
-
-    async fn start(&mut self) {
-        self.broker.start_again();
-    }
-
-    async fn freeze(&mut self) {
-        self.broker.freeze();
-    }
-
-    async fn thaw(&mut self) {
-        self.broker.thaw();
+    fn broker(&mut self) -> &mut PrivateBroker {
+        &mut self.broker
     }
 
     async fn proxied(&mut self) -> (AccessPointUrl, Proxy) {

@@ -10,11 +10,11 @@ use openmessaging::{AccessPointUrl, Driver, Properties, QueueSpec, StatusCode};
 use testkit::broker::PrivateBroker;
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::proxy::Proxy;
-use testkit::server::{Access, End, Foreign, ServerFixture};
+use testkit::server::{Access, Foreign, ServerFixture};
 use testkit::services::{broker_address, recorded};
 
-use crate::launch::{self, RabbitMq};
 use crate::{foreign, http};
+use testkit::broker::rabbitmq::{self as launch, RabbitMq};
 
 /// What queues are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,23 +262,8 @@ impl DriverFixture for Private {
 
 #[async_trait]
 impl ServerFixture for Private {
-    async fn end(&mut self, how: End) {
-        match how {
-            End::Stop => self.broker.stop(),
-            End::Kill => self.broker.kill(),
-        }
-    }
-
-    async fn start(&mut self) {
-        self.broker.start_again();
-    }
-
-    async fn freeze(&mut self) {
-        self.broker.freeze();
-    }
-
-    async fn thaw(&mut self) {
-        self.broker.thaw();
+    fn broker(&mut self) -> &mut PrivateBroker {
+        &mut self.broker
     }
 
     async fn proxied(&mut self) -> (AccessPointUrl, Proxy) {

@@ -3,7 +3,6 @@
 mod fixture;
 mod foreign;
 mod http;
-mod launch;
 mod own;
 
 mod conformance {

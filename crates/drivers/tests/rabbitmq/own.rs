@@ -288,9 +288,9 @@ fn settings_that_lose_messages_are_found() {
         ] {
             find(code, subject).await;
         }
-        crate::launch::control(&place, &["set_vm_memory_high_watermark", "0.00001"]);
+        testkit::broker::rabbitmq::control(&place, &["set_vm_memory_high_watermark", "0.00001"]);
         find("rabbitmq.alarm", "").await;
-        crate::launch::control(&place, &["set_vm_memory_high_watermark", "0.4"]);
+        testkit::broker::rabbitmq::control(&place, &["set_vm_memory_high_watermark", "0.4"]);
         point.close().await.expect("closed");
 
         let mut given = fixture.properties();

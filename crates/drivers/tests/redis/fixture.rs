@@ -8,8 +8,8 @@ use testkit::broker::PrivateBroker;
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::services::{broker_address, recorded};
 
-use crate::broker::{PASSWORD, Redis};
 use crate::foreign::Tool;
+use testkit::broker::redis::{PASSWORD, Redis};
 
 pub fn url(text: &str) -> AccessPointUrl {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -132,7 +132,7 @@ pub struct Private {
 
 impl Private {
     pub fn new() -> Self {
-        Self { broker: PrivateBroker::start(Redis::new()) }
+        Self { broker: PrivateBroker::start(Redis::of_services()) }
     }
 
     pub fn tool(&self) -> Tool {

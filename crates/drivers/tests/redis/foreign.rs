@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use testkit::services::recorded;
 
-use crate::broker::cli;
+use testkit::broker::redis::cli;
 
 pub struct Tool {
     program: PathBuf,

@@ -1,6 +1,5 @@
 //! The Redis driver: the conformance suites, and what is its own.
 
-mod broker;
 mod doctor;
 mod fixture;
 mod foreign;

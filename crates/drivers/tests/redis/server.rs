@@ -7,31 +7,17 @@ use async_trait::async_trait;
 use openmessaging::{AccessPointUrl, StatusCode};
 use testkit::driver::DriverFixture;
 use testkit::proxy::Proxy;
-use testkit::server::{Access, End, Foreign, ServerFixture};
+use testkit::server::{Access, Foreign, ServerFixture};
 use testkit::services::recorded;
 
-use crate::broker::PASSWORD;
 use crate::fixture::{Private, properties, url};
+use testkit::broker::PrivateBroker;
+use testkit::broker::redis::PASSWORD;
 
 #[async_trait]
 impl ServerFixture for Private {
-    async fn end(&mut self, how: End) {
-        match how {
-            End::Stop => self.broker.stop(),
-            End::Kill => self.broker.kill(),
-        }
-    }
-
-    async fn start(&mut self) {
-        self.broker.start_again();
-    }
-
-    async fn freeze(&mut self) {
-        self.broker.freeze();
-    }
-
-    async fn thaw(&mut self) {
-        self.broker.thaw();
+    fn broker(&mut self) -> &mut PrivateBroker {
+        &mut self.broker
     }
 
     async fn proxied(&mut self) -> (AccessPointUrl, Proxy) {

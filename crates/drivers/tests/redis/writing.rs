@@ -10,8 +10,8 @@ use openmessaging::{
 use testkit::broker::PrivateBroker;
 use testkit::driver::{DriverFixture, unique};
 
-use crate::broker::Replica;
 use crate::fixture::{Private, Shared, driver, properties, url};
+use testkit::broker::redis::Replica;
 
 pub async fn queue(point: &dyn MessagingAccessPoint, spec: QueueSpec) -> Arc<str> {
     point.resources().create_queue(&spec).await.expect("created");

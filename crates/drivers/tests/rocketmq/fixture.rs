@@ -9,10 +9,11 @@ use openmessaging::{AccessPointUrl, Driver, Properties, QueueSpec, StatusCode};
 use testkit::broker::PrivateBroker;
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::proxy::Proxy;
-use testkit::server::{Access, End, Foreign, ServerFixture};
+use testkit::server::{Access, Foreign, ServerFixture};
 use testkit::services::broker_address;
 
-use crate::{foreign, launch};
+use testkit::broker::rocketmq as launch;
+use testkit::broker::rocketmq_client as foreign;
 
 pub fn url(address: &str, rest: &str) -> AccessPointUrl {
     format!("oms:rocketmq://{address}/{rest}").parse().expect("a URL")
@@ -163,23 +164,8 @@ impl DriverFixture for Private {
 
 #[async_trait]
 impl ServerFixture for Private {
-    async fn end(&mut self, how: End) {
-        match how {
-            End::Stop => self.broker.stop(),
-            End::Kill => self.broker.kill(),
-        }
-    }
-
-    async fn start(&mut self) {
-        self.broker.start_again();
-    }
-
-    async fn freeze(&mut self) {
-        self.broker.freeze();
-    }
-
-    async fn thaw(&mut self) {
-        self.broker.thaw();
+    fn broker(&mut self) -> &mut PrivateBroker {
+        &mut self.broker
     }
 
     /// The broker tells its clients 127.0.0.1 from now on, where the proxy listens.

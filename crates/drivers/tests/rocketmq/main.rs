@@ -1,8 +1,6 @@
 //! The RocketMQ driver: the conformance suites, and what is its own.
 
 mod fixture;
-mod foreign;
-mod launch;
 mod own;
 
 mod conformance {

@@ -12,7 +12,7 @@ use testkit::driver::{DriverFixture, unique};
 use testkit::server::Foreign;
 
 use crate::fixture::{Private, Shared, properties, url};
-use crate::foreign;
+use testkit::broker::rocketmq_client as foreign;
 
 type Point = Arc<dyn MessagingAccessPoint>;
 

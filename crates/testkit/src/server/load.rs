@@ -18,6 +18,9 @@ const KEYS: u64 = 5;
 const PER_BATCH: u64 = 20;
 const IN_FLIGHT: usize = 4;
 
+/// Messages.
+const COMMIT_AFTER: usize = 5000;
+
 /// What the threads share.
 #[derive(Default)]
 pub struct Counts {
@@ -226,7 +229,9 @@ async fn read(
         (0..partitions).map(|partition| (QueuePartition::new(queue.clone(), partition), from)).collect();
     consumer.assign(&places).await.expect("assigned");
     let (mut arrived, mut distinct) = (Vec::new(), std::collections::HashSet::new());
-    let mut quiet = 0;
+    // Where a position is what the broker has not yet taken back, a reader that never commits is none of ours.
+    let commits = !point.capabilities().offsets;
+    let (mut quiet, mut uncommitted) = (0, 0);
     loop {
         match consumer.poll(64 * 1024, Duration::from_millis(100)).await {
             Ok(Some(batch)) => {
@@ -239,6 +244,14 @@ async fn read(
                 }
                 counts.read.store(distinct.len() as u64, Ordering::SeqCst);
                 set(&counts.last_read);
+                uncommitted += batch.messages.len();
+                if commits && uncommitted > COMMIT_AFTER {
+                    uncommitted = 0;
+                    let next = consumer.position(&batch.partition).unwrap_or_default();
+                    if let Err(error) = consumer.commit(&[(batch.partition, next)]).await {
+                        note(&counts, &error);
+                    }
+                }
             }
             Ok(None) => quiet += 1,
             Err(error) => {

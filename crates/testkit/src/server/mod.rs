@@ -12,6 +12,7 @@ mod outages;
 use async_trait::async_trait;
 use openmessaging::{AccessPointUrl, Properties, StatusCode};
 
+use crate::broker::PrivateBroker;
 use crate::driver::DriverFixture;
 use crate::proxy::Proxy;
 
@@ -23,15 +24,6 @@ pub use outages::{
     d32_work_goes_on_after_a_restart, d33_cut_connections_lose_nothing, d34_slow_brokers_cost_no_memory,
     d35_a_full_broker_is_waited_for, d36_a_deleted_queue_is_told, d38_every_call_ends,
 };
-
-/// How a broker is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// SIGTERM, and waited for.
-    Stop,
-    /// SIGKILL.
-    Kill,
-}
 
 /// A way to connect that must work (D37), or must fail with a status.
 #[derive(Debug, Clone)]
@@ -55,16 +47,7 @@ pub struct Foreign {
 /// A real broker of the test's own: `url` and `properties` are of it, and `crash` is `end` and `start`.
 #[async_trait]
 pub trait ServerFixture: DriverFixture {
-    /// Ends the broker.
-    async fn end(&mut self, how: End);
-
-    /// Starts it again on the same data, at the same address; returns when it answers.
-    async fn start(&mut self);
-
-    /// Stops it in its tracks: connections stay, nothing is answered.
-    async fn freeze(&mut self);
-
-    async fn thaw(&mut self);
+    fn broker(&mut self) -> &mut PrivateBroker;
 
     /// A proxy in front of it, and the URL that goes through it, also for addresses that the broker tells its clients.
     /// Called at most once, before the first connection.

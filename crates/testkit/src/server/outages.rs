@@ -7,8 +7,9 @@ use openmessaging::{
     ConsumerOptions, Delivery, MessageBatch, QueuePartition, QueueSpec, StartAt, StatusCode,
 };
 
+use super::ServerFixture;
 use super::load::Load;
-use super::{End, ServerFixture};
+use crate::broker::End;
 use crate::driver::kit::{Point, all_acknowledged, numbered, open, poll, texts, texts_batch, unique};
 use crate::log_lines;
 
@@ -43,9 +44,9 @@ pub async fn d32_work_goes_on_after_a_restart<F: ServerFixture>(fixture: &mut F)
     let place = fixture.url().endpoints()[0].port.map(|port| port.to_string()).unwrap_or_default();
     for how in [End::Stop, End::Kill, End::Kill] {
         let before = log_lines::with(&place).len();
-        fixture.end(how).await;
+        fixture.broker().end(how);
         std::thread::sleep(Duration::from_millis(700));
-        fixture.start().await;
+        fixture.broker().start_again();
         load.await_progress(Instant::now(), RECOVERY, &format!("after {how:?}"));
         std::thread::sleep(Duration::from_millis(500));
         let lines = log_lines::with(&place).split_off(before);
@@ -195,7 +196,7 @@ pub async fn d38_every_call_ends<F: ServerFixture>(fixture: &mut F) {
     let store = point.point.key_value_store(&unique("store")).await.expect("a store");
     store.put("k", b"v").await.expect("put");
 
-    fixture.freeze().await;
+    fixture.broker().freeze();
     let allowed = [StatusCode::Timeout, StatusCode::Unavailable];
     let ends = async |what: &str, call: &mut (dyn Future<Output = openmessaging::Result<()>> + Unpin)| {
         let Ok(result) = tokio::time::timeout(LIMIT, call).await else { panic!("{what} hangs") };
@@ -223,7 +224,7 @@ pub async fn d38_every_call_ends<F: ServerFixture>(fixture: &mut F) {
         Ok(batch) => assert!(batch.is_none()),
         Err(error) => assert!(error.is_retriable(), "a poll: {error}"),
     }
-    fixture.thaw().await;
+    fixture.broker().thaw();
 
     let begin = Instant::now();
     loop {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::broker::{Instance, Launch};
-use testkit::services::recorded;
+use super::{Instance, Launch};
+use crate::services::recorded;
 
 pub const ADMIN: (&str, &str) = ("admin", "omstest-admin");
 

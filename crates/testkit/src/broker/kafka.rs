@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use testkit::broker::{Instance, Launch};
-use testkit::services::recorded;
+use super::{Instance, Launch};
+use crate::services::recorded;
 
 /// Of every user there is: `admin`, who may do everything, and `bob`, who may do nothing.
 pub const PASSWORD: &str = "hush-hush";
@@ -29,14 +29,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    pub fn new() -> Self {
+    pub fn of_services() -> Self {
         let entry = recorded("kafka");
         let text = |key: &str| entry["more"][key].as_str().expect("state.json is whole").to_owned();
         Self { jars: text("jars"), keystore: text("keystore"), more: String::new() }
     }
 
     pub fn with(more: &str) -> Self {
-        Self { more: more.to_owned(), ..Self::new() }
+        Self { more: more.to_owned(), ..Self::of_services() }
     }
 
     fn properties(&self, place: &Instance) -> String {

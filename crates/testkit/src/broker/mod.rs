@@ -1,7 +1,14 @@
 //! Brokers of a test's own: started in a second or a few, stopped, killed and started again on the same data.
 //!
-//! How one broker is run is a [`Launch`]; there is one for each in its driver's tests. What it needs from
+//! How one broker is run is a [`Launch`]; there is one for each in a module here. What it needs from
 //! `cargo xtask services up` (programs, jars, certificates) it reads with [`services::recorded`](crate::services).
+
+pub mod kafka;
+pub mod nats;
+pub mod rabbitmq;
+pub mod redis;
+pub mod rocketmq;
+pub mod rocketmq_client;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -55,6 +62,15 @@ impl Instance {
     }
 }
 
+/// How a broker is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM, and waited for.
+    Stop,
+    /// SIGKILL.
+    Kill,
+}
+
 /// A running broker, gone when dropped. After a failed test its folder, with data and logs, is kept.
 pub struct PrivateBroker {
     launch: Box<dyn Launch>,
@@ -88,6 +104,13 @@ impl PrivateBroker {
 
     pub fn place(&self) -> &Instance {
         &self.place
+    }
+
+    pub fn end(&mut self, how: End) {
+        match how {
+            End::Stop => self.stop(),
+            End::Kill => self.kill(),
+        }
     }
 
     /// An orderly stop (SIGTERM), the last process first. Waits for the end.

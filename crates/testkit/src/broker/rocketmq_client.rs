@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::rocketmq as launch;
+use crate::server::Foreign;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use testkit::server::Foreign;
-
-use crate::launch;
 
 fn encoded(bytes: Option<&[u8]>) -> String {
     bytes.map_or_else(|| "-".to_owned(), |bytes| STANDARD.encode(bytes))
@@ -25,7 +24,7 @@ fn run(home: &Path, arguments: &[&str], input: &str) -> Vec<String> {
 
 fn run_with(home: &Path, options: &[&str], arguments: &[&str], input: &str) -> Vec<String> {
     let java = launch::java(home, false);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rocketmq/Foreign.java");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker/Foreign.java");
     let mut child = Command::new(&java[0])
         .args(&java[1..])
         .args(options)

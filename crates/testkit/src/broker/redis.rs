@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use testkit::broker::{Instance, Launch};
-use testkit::services::recorded;
+use super::{Instance, Launch};
+use crate::services::recorded;
 
 /// Of the default user of private servers.
 pub const PASSWORD: &str = "hush-hush";
@@ -19,7 +19,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    pub fn new() -> Self {
+    pub fn of_services() -> Self {
         let entry = recorded("redis");
         let text = |value: &serde_json::Value| value.as_str().expect("state.json is whole").to_owned();
         Self {
@@ -78,7 +78,7 @@ pub struct Replica {
 
 impl Replica {
     pub fn of(port: u16) -> Self {
-        Self { redis: Redis::new(), of: port }
+        Self { redis: Redis::of_services(), of: port }
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::broker::{Instance, Launch};
-use testkit::services::recorded;
+use super::{Instance, Launch};
+use crate::services::recorded;
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 

@@ -65,7 +65,7 @@ impl Part {
         while let Some(message) = batch.get(from + part.count) {
             let full = match limit {
                 Some(limit) => part.count >= limit,
-                None => part.bytes >= PART_BYTES || part.count >= PART_MESSAGES,
+                None => part.bytes >= std::env::var("PB").ok().and_then(|v| v.parse().ok()).unwrap_or(PART_BYTES) || part.count >= PART_MESSAGES,
             };
             if full {
                 break;

@@ -9,7 +9,7 @@ use crate::{Result, run};
 
 pub struct Nats;
 
-const MODULE: &str = "github.com/nats-io/natscli/nats@v0.2.4";
+const VERSION: &str = "v0.2.4";
 
 impl Rival for Nats {
     fn driver(&self) -> &'static str {
@@ -35,9 +35,10 @@ impl Rival for Nats {
         if run::find_program("go").is_none() {
             apt::install(&["golang-go"])?;
         }
-        println!("building {MODULE}");
+        let module = format!("github.com/nats-io/natscli/nats@{VERSION}");
+        println!("building {module}");
         let mut go = Command::new("go");
-        go.args(["install", MODULE])
+        go.args(["install", &module])
             .env("GOBIN", folder(broker))
             .env("GOFLAGS", "-p=2")
             .env("GOSUMDB", "off");
@@ -49,18 +50,7 @@ impl Rival for Nats {
         create.args(["stream", "add", queue, "--subjects", queue, "--defaults", "--storage", "file"]);
         run::output(&mut create)?;
         let mut bench = tool(broker);
-        bench.args([
-            "bench",
-            "js",
-            "pub",
-            "async",
-            queue,
-            "--stream",
-            queue,
-            "--no-progress",
-            "--batch",
-            "500",
-        ]);
+        bench.args(["bench", "js", "pub", queue, "--stream", queue, "--no-progress", "--batch", "500"]);
         bench.args(["--size", &BYTES.to_string(), "--msgs", &broker.messages.to_string()]);
         number_before(&run::output(&mut bench)?, " msgs/sec")
     }
@@ -74,7 +64,7 @@ impl Rival for Nats {
 }
 
 fn folder(broker: &Broker) -> PathBuf {
-    broker.place.dist.join("bin")
+    broker.place.dist.join(format!("natscli-{VERSION}"))
 }
 
 fn program(broker: &Broker) -> PathBuf {

@@ -16,6 +16,7 @@ pub fn jars(what: &str, pom: &str, dist: &Path, libs: &Path) -> Result<()> {
     }
     println!("downloading {what} into {}", dist.display());
     let draft = dist.join("libs.new");
+    files::make_folder(dist)?;
     files::remove_folder(&draft)?;
     files::make_folder(&draft)?;
     files::write(&dist.join("pom.xml"), pom)?;

@@ -7,7 +7,7 @@ mod command;
 pub mod files;
 mod kafka;
 pub mod mariadb;
-mod maven;
+pub mod maven;
 mod mysql;
 mod mysql_family;
 mod nats;

@@ -3,6 +3,7 @@
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
 use serde_json::{Value, json};
+use testkit::broker::rocketmq_client;
 use testkit::services::{Server, mariadb};
 
 use crate::common::{Home, until};
@@ -79,16 +80,24 @@ fn the_readmes_way(broker: &str) {
     until("the queue is there", || (worker.get(&format!("/queues/{}", shop.table)).0 == 200).then_some(()));
     let way = ["--from", "begin", "--limit", "1", "--timeout", "20", "--json", "--driver-url", &url];
     let messages = home.run(&[&["tap", &shop.table], &way[..]].concat()).json_lines();
-    check(&messages[0], &shop);
+    check(&messages[0]["value"], &shop);
+    assert_eq!((&messages[0]["queue"], &messages[0]["key"]), (&json!(shop.table), &json!(null)));
+    if broker == "rocketmq" {
+        // RocketMQ's own client reads the same.
+        let address = testkit::services::broker_address(broker);
+        let read = rocketmq_client::read(home.path(), &address, &shop.table, 1);
+        let [message] = &read[..] else { panic!("one message: {read:?}") };
+        check(&json!(String::from_utf8_lossy(&message.body)), &shop);
+        assert_eq!(message.key, None);
+    }
     worker.stop();
     assert!(!home.file("connectorStore").exists(), "the embedded queue is not opened");
     home.run(&["queues", "delete", &shop.table, "--driver-url", &url]).ok();
 }
 
 /// What the message of an update is: the original's bytes.
-fn check(message: &Value, shop: &Shop) {
-    assert_eq!((&message["queue"], &message["key"]), (&json!(shop.table), &json!(null)), "{message}");
-    let entry: Value = serde_json::from_str(message["value"].as_str().expect("text")).expect("JSON");
+fn check(value: &Value, shop: &Shop) {
+    let entry: Value = serde_json::from_str(value.as_str().expect("text")).expect("JSON");
     assert_eq!(entry["entryType"], "UPDATE");
     assert_eq!(entry["queueName"], json!(shop.table));
     // `["[1,1]","[\"NEW\",\"PAID\"]"]` in base64.

@@ -10,6 +10,7 @@ use openmessaging::{Error, Page, Result, StatusCode};
 use super::access_point::Handle;
 use super::entries::{Entries, Event, From, closed};
 use super::names::bucket_stream;
+use crate::common::deadline::within;
 use crate::store::scratch::Scratch;
 use crate::store::table::StoreTable;
 
@@ -35,7 +36,8 @@ impl Index {
         Ok(Self { scratch: Scratch::new()?, table, created: String::new(), seen: 0 })
     }
 
-    /// Reads what the bucket has that is newer, as of now.
+    /// Reads what the bucket has that is newer, as of now: as long as that takes, but nothing may come for no longer than
+    /// the timeout of calls. What was read counts also where this fails.
     pub async fn catch_up(&mut self, handle: &Handle, bucket: &str) -> Result<()> {
         let info = handle.js.info(&bucket_stream(bucket), handle.deadline()).await?;
         let (created, last) = info.map_or((String::new(), 0), |info| (info.created, info.state.last_seq));
@@ -47,13 +49,13 @@ impl Index {
         if last <= self.seen {
             return Ok(());
         }
-        // At first older entries of a key do not matter.
-        let from = if self.seen == 0 { From::Newest } else { From::Sequence(self.seen + 1) };
-        let entries = Entries::read(handle, bucket, from)?;
+        let (server, what) = (&handle.config.server, format!("listing bucket {bucket}"));
+        // Not only the newest entry of each key, which a server takes long to find among many: buckets keep little else.
+        let entries = Entries::read(handle, bucket, From::Sequence(self.seen + 1))?;
         loop {
             let events = tokio::select! {
                 () = handle.closed.cancelled() => return Err(closed(handle)),
-                events = entries.next() => events,
+                events = within(handle.config.timeout, server, &what, next(&entries)) => events?,
             };
             let (scratch, table) = (self.scratch.clone(), self.table.clone());
             let (seen, done) = blocking(move || take(&scratch, &table, events)).await?;
@@ -70,6 +72,10 @@ impl Index {
         let (scratch, table) = (self.scratch.clone(), self.table.clone());
         blocking(move || scratch.read(|reading| table.list(reading, &prefix, after.as_deref(), limit))).await
     }
+}
+
+async fn next(entries: &Entries) -> Result<VecDeque<Event>> {
+    Ok(entries.next().await)
 }
 
 /// Takes entries in. Gives the sequence of the last, and whether nothing was behind it.

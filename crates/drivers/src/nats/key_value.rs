@@ -16,7 +16,7 @@ use super::entries::{Entries, Event, From};
 use super::error::STREAM_NOT_FOUND;
 use super::index::Index;
 use super::names::{bucket_prefix, bucket_stream, push_key};
-use crate::common::deadline::{late, within};
+use crate::common::deadline::late;
 use crate::common::runtime::on_own;
 use crate::store::table::{check_key, check_limit, check_value, conflict};
 
@@ -147,14 +147,12 @@ impl KeyValueStore for NatsStore {
         check_limit(limit)?;
         let (handle, state) = (self.handle.clone(), self.state.clone());
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
-        let (timeout, server) = (self.handle.config.timeout, self.handle.config.server.clone());
-        let what = format!("listing bucket {}", self.state.bucket);
-        let list = on_own(async move {
+        on_own(async move {
             let mut index = state.index.lock().await;
             index.catch_up(&handle, &state.bucket).await?;
             index.list(prefix, after, limit).await
-        });
-        within(timeout, &server, &what, list).await
+        })
+        .await
     }
 
     async fn watch(&self, prefix: &str) -> Result<Changes> {

@@ -13,7 +13,7 @@ use super::error;
 use super::resp::{array, bulk, number};
 
 /// A part ends behind so many bytes, or messages.
-const PART_BYTES: usize = 256 * 1024;
+const PART_BYTES: usize = 128 * 1024;
 const PART_MESSAGES: usize = 512;
 
 /// Each is two arguments of one call in the script, which takes 8,000.
@@ -65,7 +65,7 @@ impl Part {
         while let Some(message) = batch.get(from + part.count) {
             let full = match limit {
                 Some(limit) => part.count >= limit,
-                None => part.bytes >= std::env::var("PB").ok().and_then(|v| v.parse().ok()).unwrap_or(PART_BYTES) || part.count >= PART_MESSAGES,
+                None => part.bytes >= PART_BYTES || part.count >= PART_MESSAGES,
             };
             if full {
                 break;
@@ -212,7 +212,7 @@ mod tests {
             batch.start().finish(&name, None, 7, Some(&[b'x'; 1000]));
         }
         let queues = vec![queue("q", 1)];
-        assert_eq!(Part::plan(&batch, 0, None, &rules(&queues)).0.count, 263);
+        assert_eq!(Part::plan(&batch, 0, None, &rules(&queues)).0.count, 132);
         assert_eq!(Part::plan(&batch, 900, None, &rules(&queues)).0.count, 100);
     }
 

@@ -333,3 +333,28 @@ fn times_are_found_by_the_millisecond() {
         point.close().await.expect("closed");
     });
 }
+
+/// A stream begins each of its segments with a mark of its own, which has an offset: nothing is lost there.
+#[test]
+fn a_store_goes_on_in_the_next_segment() {
+    const WRITES: u64 = 230;
+    block_on(async {
+        let point = open(Queues::Streams).await;
+        let name = unique("segments");
+        let store = point.key_value_store(&name).await.expect("a store");
+        // Segments of stores have 100 MB.
+        let value = vec![b'x'; 512 * 1024];
+        let mut version = 0;
+        for _ in 0..WRITES {
+            version = store.put("k", &value).await.expect("written");
+        }
+        assert!(version > WRITES + 1, "a mark took an offset: {version}");
+        let again = open(Queues::Streams).await;
+        let found = again.key_value_store(&name).await.expect("a store").get("k").await.expect("read");
+        let found = found.expect("the key");
+        assert_eq!((found.version, found.value.len()), (version, value.len()));
+        again.close().await.expect("closed");
+        point.close().await.expect("closed");
+        http::call(&management(), "DELETE", &format!("queues/%2F/omsconnect-store-{name}"), "");
+    });
+}

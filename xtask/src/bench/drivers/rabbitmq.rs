@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::{BYTES, Broker, Rival, number_before};
-use crate::services::files;
+use crate::services::maven;
 use crate::{Result, run};
 
 pub struct RabbitMq;
@@ -29,21 +29,12 @@ impl Rival for RabbitMq {
     }
 
     fn install(&self, broker: &Broker) -> Result<()> {
-        let libs = libs(broker);
-        if libs.exists() {
-            return Ok(());
-        }
-        println!("downloading rabbitmq-perf-test {VERSION}");
-        let draft = broker.place.dist.join("perf-test.new");
-        files::remove_folder(&draft)?;
-        files::make_folder(&draft)?;
-        files::write(&draft.join("pom.xml"), &pom())?;
-        let mut maven = Command::new("mvn");
-        maven.args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
-        maven.args(["-DoutputDirectory=libs"]).current_dir(&draft);
-        run::output(&mut maven)?;
-        std::fs::rename(draft.join("libs"), &libs)
-            .map_err(|error| format!("cannot write {}: {error}", libs.display()))
+        maven::jars(
+            &format!("rabbitmq-perf-test {VERSION}"),
+            &pom(),
+            &broker.place.dist.join("perf-test"),
+            &libs(broker),
+        )
     }
 
     fn produce(&self, broker: &Broker, queue: &str) -> Result<f64> {
@@ -71,7 +62,7 @@ impl Rival for RabbitMq {
 }
 
 fn libs(broker: &Broker) -> PathBuf {
-    broker.place.dist.join(format!("perf-test-{VERSION}"))
+    broker.place.dist.join(format!("perf-test/{VERSION}"))
 }
 
 fn perf_test(broker: &Broker, queue: &str) -> Command {

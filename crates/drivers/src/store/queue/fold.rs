@@ -5,6 +5,9 @@
 //! again: it is known by its writer's count and has no effect (batches of a writer are stored in order, so what is
 //! repeated is the end of what was there).
 //!
+//! Not every offset has a record: a broker's own marks have some (RabbitMQ begins each segment of a stream with one). So a
+//! gap is one only where the queue begins behind it.
+//!
 //! A queue that was trimmed begins in the middle. Then there is a snapshot in it that covers everything before some offset
 //! in it: what is found from there on is set aside until the snapshot is read, and applied to it.
 
@@ -111,20 +114,40 @@ impl Fold {
         self.next.unwrap_or(0)
     }
 
+    /// Whether these messages do not follow each other and what was read before.
+    pub fn leaves_out(&self, offsets: &[u64]) -> bool {
+        let mut next = self.next;
+        offsets.iter().any(|offset| next.replace(offset + 1).is_some_and(|next| *offset > next))
+    }
+
     /// Whether the state is known.
     pub fn is_known(&self) -> bool {
         matches!(self.base, Base::Known)
     }
 
-    /// Takes in messages, in order; all of it is committed when this returns. `behind` is the offset behind the last.
-    pub fn apply<'a>(&mut self, messages: impl Iterator<Item = Stored<'a>>, behind: u64) -> Result<Applied> {
+    /// Takes in messages, in order; all of it is committed when this returns. `behind` is the offset behind the last, `begin`
+    /// that of the oldest message of the queue, which matters where [an offset is left out](Self::leaves_out).
+    pub fn apply<'a>(
+        &mut self,
+        messages: impl Iterator<Item = Stored<'a>>,
+        behind: u64,
+        begin: u64,
+    ) -> Result<Applied> {
         let scratch = self.scratch.clone();
         let mut applied = Applied::default();
         let mut wrong = None;
         scratch.write(|writing| {
             for Stored { offset, body } in messages {
                 match decode(body) {
-                    Ok((id, record)) => self.take(writing, offset, id, &record, body, &mut applied)?,
+                    Ok((id, record)) => {
+                        if self.next.is_some_and(|next| offset > next && next < begin) {
+                            // What was between was removed before it was read: a snapshot behind it has it.
+                            self.base = Base::Missing;
+                            self.waiting.clear();
+                        }
+                        self.next = Some(offset + 1);
+                        self.take(writing, offset, id, &record, body, &mut applied)?;
+                    }
                     Err(error) => {
                         wrong = Some(error);
                         break;
@@ -151,12 +174,6 @@ impl Fold {
         body: &[u8],
         applied: &mut Applied,
     ) -> std::result::Result<(), redb::Error> {
-        if self.next.is_some_and(|next| offset > next) && offset_is_gap(record) {
-            // What was between was removed before it was read: a snapshot behind it has it.
-            self.base = Base::Missing;
-            self.waiting.clear();
-        }
-        self.next = Some(offset + 1);
         match &mut self.base {
             Base::Known => {}
             Base::Missing => match record {
@@ -294,11 +311,6 @@ impl Fold {
     }
 }
 
-/// Gaps are left by brokers' own markers too, but never before a record of a queue that only stores write to.
-fn offset_is_gap(record: &Record<'_>) -> bool {
-    !matches!(record, Record::Genesis)
-}
-
 /// The state cannot be had: the queue begins in the middle and holds no whole snapshot.
 pub(super) fn no_base(queue: &str, server: &str) -> Error {
     let message = format!("the queue {queue} of {server} begins in the middle, without a snapshot");
@@ -318,12 +330,13 @@ mod tests {
         scratch: Scratch,
         bodies: Vec<Vec<u8>>,
         count: u64,
+        begin: u64,
     }
 
     impl Queue {
         fn new() -> Self {
             let scratch = Scratch::new().expect("a file");
-            Self { fold: Fold::new("t", scratch.clone()), scratch, bodies: Vec::new(), count: 0 }
+            Self { fold: Fold::new("t", scratch.clone()), scratch, bodies: Vec::new(), count: 0, begin: 0 }
         }
 
         fn add(&mut self, record: &Record<'_>) -> Id {
@@ -336,7 +349,7 @@ mod tests {
         fn read(&mut self, offsets: std::ops::Range<usize>) -> Applied {
             let messages =
                 offsets.clone().map(|offset| Stored { offset: offset as u64, body: &self.bodies[offset] });
-            self.fold.apply(messages, offsets.end as u64).expect("applied")
+            self.fold.apply(messages, offsets.end as u64, self.begin).expect("applied")
         }
 
         fn value(&self, key: &str) -> Option<(Vec<u8>, u64)> {
@@ -428,6 +441,19 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_without_a_record_is_no_gap() {
+        let mut queue = Queue::new();
+        queue.add(&Record::Genesis);
+        queue.add(&Record::Mark);
+        queue.add(&put(Condition::Always, "k", b"1"));
+        queue.read(0..1);
+        assert!(queue.fold.leaves_out(&[2]) && !queue.fold.leaves_out(&[1, 2]));
+        assert!(queue.fold.leaves_out(&[1, 3]));
+        assert!(!queue.read(2..3).rebased && queue.fold.is_known());
+        assert_eq!(queue.value("k"), Some((b"1".to_vec(), 3)));
+    }
+
+    #[test]
     fn a_reader_whose_place_was_removed_begins_anew() {
         let mut queue = Queue::new();
         queue.add(&Record::Genesis);
@@ -437,6 +463,7 @@ mod tests {
         queue.add(&Record::SnapshotEnd { entries: 0 });
         queue.read(0..2);
         assert!(queue.value("gone").is_some());
+        queue.begin = 3;
         assert!(queue.read(3..5).rebased);
         assert_eq!(queue.value("gone"), None);
     }

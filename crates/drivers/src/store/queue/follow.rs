@@ -67,10 +67,11 @@ impl Follower {
 
     async fn take(&mut self, batch: &ConsumedBatch) -> Result<()> {
         let behind = self.consumer.position(&batch.partition).unwrap_or(0);
+        let begin = if self.fold.leaves_out(&batch.offsets) { begin(&self.shared).await? } else { 0 };
         let stored = batch.messages.iter().zip(&batch.offsets);
         let stored = stored
             .map(|(message, offset)| Stored { offset: *offset, body: message.body.unwrap_or_default() });
-        let Applied { outcomes, events, snapshot, rebased } = self.fold.apply(stored, behind)?;
+        let Applied { outcomes, events, snapshot, rebased } = self.fold.apply(stored, behind, begin)?;
         let shared = &self.shared;
         if self.fold.is_known() {
             shared.last_version.store(behind, Ordering::Release);
@@ -139,6 +140,17 @@ impl Follower {
             }
             snapshots.running.store(false, Ordering::Release);
         });
+    }
+}
+
+/// The offset of the oldest message.
+async fn begin(shared: &Shared) -> Result<u64> {
+    loop {
+        match shared.bounds().await {
+            Ok((begin, _)) => return Ok(begin),
+            Err(error) if error.is_retriable() => tokio::time::sleep(BACKOFF).await,
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 mod changes;
 #[path = "it/common.rs"]
 mod common;
+#[path = "it/database.rs"]
+mod database;
 
 use std::time::{Duration, Instant};
 

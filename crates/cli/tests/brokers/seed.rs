@@ -1,12 +1,11 @@
 //! The original README's quick start on each broker: one GET request with that broker's URL, a row changed, and the message.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
 use serde_json::{Value, json};
 use testkit::broker::rocketmq_client;
 use testkit::services::{Server, mariadb};
 
 use crate::common::{Home, until};
+use crate::database::sql;
 use crate::{on_each_broker, unique, url};
 
 on_each_broker!(super::seed::the_readmes_way);
@@ -23,27 +22,15 @@ impl Shop {
         let (database, table) = (unique(&format!("seed_{broker}")), unique("orders"));
         let shop = Self { server: mariadb(), database, table };
         let Shop { database, table, .. } = &shop;
-        shop.sql(&[
-            format!("CREATE DATABASE {database}"),
-            format!("CREATE TABLE {database}.{table} (id INT PRIMARY KEY, status VARCHAR(20))"),
-            format!("INSERT INTO {database}.{table} VALUES (1, 'NEW')"),
-        ]);
+        sql(
+            &shop.server,
+            &[
+                format!("CREATE DATABASE {database}"),
+                format!("CREATE TABLE {database}.{table} (id INT PRIMARY KEY, status VARCHAR(20))"),
+                format!("INSERT INTO {database}.{table} VALUES (1, 'NEW')"),
+            ],
+        );
         shop
-    }
-
-    fn sql(&self, statements: &[String]) {
-        let opts = OptsBuilder::default()
-            .ip_or_hostname(self.server.host.clone())
-            .tcp_port(self.server.port)
-            .user(Some(self.server.user.clone()))
-            .pass(Some(self.server.password.clone()));
-        testkit::block_on(async {
-            let mut conn = Conn::new(opts).await.expect("the server");
-            for statement in statements {
-                conn.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
-            }
-            conn.disconnect().await.expect("disconnected");
-        });
     }
 
     /// The request of the README, with this server in the place of "your own mysql setting".
@@ -66,7 +53,7 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        self.sql(&[format!("DROP DATABASE {}", self.database)]);
+        sql(&self.server, &[format!("DROP DATABASE {}", self.database)]);
     }
 }
 
@@ -76,7 +63,7 @@ fn the_readmes_way(broker: &str) {
     let worker = home.worker(&["--oms-driver-url", &url, "--group", &unique("seed")]);
     assert_eq!(worker.get(&shop.request(&url)), (200, "success".to_owned()));
     worker.runs("seed");
-    shop.sql(&[format!("UPDATE {}.{} SET status = 'PAID' WHERE id = 1", shop.database, shop.table)]);
+    sql(&shop.server, &[format!("UPDATE {}.{} SET status = 'PAID' WHERE id = 1", shop.database, shop.table)]);
     until("the queue is there", || (worker.get(&format!("/queues/{}", shop.table)).0 == 200).then_some(()));
     let way = ["--from", "begin", "--limit", "1", "--timeout", "20", "--json", "--driver-url", &url];
     let messages = home.run(&[&["tap", &shop.table], &way[..]].concat()).json_lines();

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
 use serde_json::{Value, json};
 use testkit::ledger::Event;
 use testkit::services::Server;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+
+use crate::database::{connect, sql};
 
 /// Rows a transaction changes.
 const ROWS: u64 = 20;
@@ -23,14 +24,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A database of its own on the shared server, whose table `changes` has one row for each key, and the load on it.
 pub struct Changes {
     runtime: Runtime,
-    server: Server,
-    database: String,
     load: Arc<Load>,
     running: Option<JoinHandle<Vec<Event>>>,
 }
 
 struct Load {
-    opts: Opts,
+    server: Server,
     database: String,
     keys: u32,
     stop: AtomicBool,
@@ -45,35 +44,32 @@ impl Changes {
             .enable_all()
             .build()
             .expect("threads");
-        let server = testkit::services::mariadb();
-        let opts: Opts = OptsBuilder::default()
-            .ip_or_hostname(server.host.clone())
-            .tcp_port(server.port)
-            .user(Some(server.user.clone()))
-            .pass(Some(server.password.clone()))
-            .into();
         let (stop, next) = (AtomicBool::new(false), AtomicU64::new(0));
-        let load = Arc::new(Load { opts, database: database.clone(), keys, stop, next });
-        let changes = Self { runtime, server, database, load, running: None };
+        let load = Arc::new(Load { server: testkit::services::mariadb(), database, keys, stop, next });
+        let changes = Self { runtime, load, running: None };
         let rows: Vec<String> = (0..keys).map(|key| format!("({key}, -1, '')")).collect();
-        let name = &changes.database;
-        changes.sql(&[
-            format!("CREATE DATABASE {name}"),
-            format!("CREATE TABLE {name}.changes (id INT PRIMARY KEY, number BIGINT, pad VARCHAR(200))"),
-            format!("INSERT INTO {name}.changes VALUES {}", rows.join(",")),
-        ]);
+        let name = &changes.load.database;
+        sql(
+            &changes.load.server,
+            &[
+                format!("CREATE DATABASE {name}"),
+                format!("CREATE TABLE {name}.changes (id INT PRIMARY KEY, number BIGINT, pad VARCHAR(200))"),
+                format!("INSERT INTO {name}.changes VALUES {}", rows.join(",")),
+            ],
+        );
         changes
     }
 
     /// A source of its changes.
     pub fn source(&self) -> Value {
+        let Load { server, database, .. } = &*self.load;
         json!({
             "connector.class": "io.openmessaging.mysql.connector.MysqlConnector",
-            "mysqlAddr": self.server.host,
-            "mysqlPort": self.server.port.to_string(),
-            "mysqlUsername": self.server.user,
-            "mysqlPassword": self.server.password,
-            "whiteDataBase": self.database,
+            "mysqlAddr": server.host,
+            "mysqlPort": server.port.to_string(),
+            "mysqlUsername": server.user,
+            "mysqlPassword": server.password,
+            "whiteDataBase": database,
             "queue.partitions": "3",
             "value.converter": "PlainJsonConverter",
             "offset.flush.interval.ms": "100",
@@ -97,32 +93,18 @@ impl Changes {
         let running = self.running.take().expect("it was begun");
         self.runtime.block_on(running).expect("the load")
     }
-
-    fn sql(&self, statements: &[String]) {
-        self.runtime.block_on(async {
-            let mut conn = self.load.connect().await;
-            for statement in statements {
-                conn.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
-            }
-            conn.disconnect().await.expect("disconnected");
-        });
-    }
 }
 
 impl Drop for Changes {
     fn drop(&mut self) {
         self.load.stop.store(true, Ordering::Relaxed);
-        self.sql(&[format!("DROP DATABASE {}", self.database)]);
+        sql(&self.load.server, &[format!("DROP DATABASE {}", self.load.database)]);
     }
 }
 
 impl Load {
-    async fn connect(&self) -> Conn {
-        Conn::new(self.opts.clone()).await.expect("MariaDB")
-    }
-
     async fn run(&self) -> Vec<Event> {
-        let mut conn = self.connect().await;
+        let mut conn = connect(&self.server).await;
         let mut written = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let events = Event::series(self.next.fetch_add(ROWS, Ordering::Relaxed), ROWS, self.keys);

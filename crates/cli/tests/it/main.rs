@@ -1,6 +1,7 @@
 //! The real program, as a user meets it.
 
 mod common;
+mod database;
 mod plugins;
 mod queues;
 mod quickstart;

@@ -1,12 +1,11 @@
 //! The main job, as the original's README shows it: a connector made with one GET request, a row changed, and a message
 //! whose topic is the table's name.
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
 use serde_json::{Value, json};
 use testkit::services::{Kind, Server, shared};
 
 use crate::common::{Home, until};
+use crate::database::sql;
 
 const PASSWORD: &str = "Swordfish-7";
 
@@ -28,26 +27,6 @@ fn path(name: &str, server: &Server, more: &[(&str, String)]) -> String {
         "/connectors/{name}?config={}",
         percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC)
     )
-}
-
-async fn connect(server: &Server) -> Conn {
-    let opts = OptsBuilder::default()
-        .ip_or_hostname(server.host.clone())
-        .tcp_port(server.port)
-        .user(Some(server.user.clone()))
-        .pass(Some(server.password.clone()));
-    Conn::new(opts).await.expect("the server")
-}
-
-fn sql(server: &Server, statements: &[String]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let mut conn = connect(server).await;
-        for statement in statements {
-            conn.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
-        }
-        conn.disconnect().await.expect("disconnected");
-    });
 }
 
 /// What the message of an update is: the original's bytes, with `schema` as the fields are.

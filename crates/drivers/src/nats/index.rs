@@ -55,7 +55,7 @@ impl Index {
         loop {
             let events = tokio::select! {
                 () = handle.closed.cancelled() => return Err(closed(handle)),
-                events = within(handle.config.timeout, server, &what, next(&entries)) => events?,
+                events = within(handle.config.timeout, server, &what, async { Ok(entries.next().await) }) => events?,
             };
             let (scratch, table) = (self.scratch.clone(), self.table.clone());
             let (seen, done) = blocking(move || take(&scratch, &table, events)).await?;
@@ -72,10 +72,6 @@ impl Index {
         let (scratch, table) = (self.scratch.clone(), self.table.clone());
         blocking(move || scratch.read(|reading| table.list(reading, &prefix, after.as_deref(), limit))).await
     }
-}
-
-async fn next(entries: &Entries) -> Result<VecDeque<Event>> {
-    Ok(entries.next().await)
 }
 
 /// Takes entries in. Gives the sequence of the last, and whether nothing was behind it.

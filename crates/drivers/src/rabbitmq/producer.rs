@@ -341,13 +341,13 @@ impl Task {
                 let mut publish: Pin<Box<dyn Future<Output = lapin::Result<PublisherConfirm>> + Send + '_>> =
                     Box::pin(channel.basic_publish("".into(), queue.clone(), options, body, properties));
                 // The first poll is what puts it in line.
-                let first = poll_fn(|cx| Poll::Ready(publish.as_mut().poll(cx))).await;
-                writing.push((queue, publish, first));
+                let polled = poll_fn(|cx| Poll::Ready(publish.as_mut().poll(cx))).await;
+                writing.push((queue, publish, polled));
             }
-            for (queue, publish, first) in writing {
-                let written = match first {
+            for (queue, publish, polled) in writing {
+                let written = match polled {
                     Poll::Ready(written) => Some(written),
-                    Poll::Pending => written(&self.link, publish, deadline).await,
+                    Poll::Pending => unless_blocked(&self.link, publish, deadline).await,
                 };
                 match written {
                     Some(Ok(confirm)) => sent.confirms.push_back((queue, maybe_done(confirm))),
@@ -371,16 +371,14 @@ impl Task {
         let begin = Instant::now();
         let late = sent.job.deadline.min(begin + self.patience);
         for (_, confirm) in &mut sent.confirms {
-            while let Err(_elapsed) = timeout_at(late.min(Instant::now() + LOOK), &mut *confirm).await {
-                if self.link.is_blocked().await {
+            if unless_blocked(&self.link, &mut *confirm, late).await.is_none() {
+                if Instant::now() < late || self.link.is_blocked().await {
                     return Err(error::full(&self.shared.config));
                 }
-                if Instant::now() >= late {
-                    let why = error::unconfirmed(&self.shared.config, begin.elapsed());
-                    self.leave_channel().await;
-                    sent.confirms.pop_back();
-                    return Err(why);
-                }
+                let why = error::unconfirmed(&self.shared.config, begin.elapsed());
+                self.leave_channel().await;
+                sent.confirms.pop_back();
+                return Err(why);
             }
             match Pin::new(confirm).output_mut() {
                 Some(Ok(Confirmation::Ack(None))) | None => {}
@@ -535,16 +533,16 @@ async fn take(confirm: &mut Confirming) -> lapin::Result<Confirmation> {
     }
 }
 
-/// Waits until lapin wrote a message; `None`: it does not, for an alarm or for too long.
-async fn written<T>(
+/// Waits for lapin; `None`: it does not get on, for an alarm or for too long.
+async fn unless_blocked<T>(
     link: &Link,
-    mut publish: Pin<Box<dyn Future<Output = lapin::Result<T>> + Send + '_>>,
+    mut work: impl Future<Output = T> + Unpin,
     deadline: Instant,
-) -> Option<lapin::Result<T>> {
+) -> Option<T> {
     loop {
         let look = deadline.min(Instant::now() + LOOK);
-        match timeout_at(look, &mut publish).await {
-            Ok(written) => return Some(written),
+        match timeout_at(look, &mut work).await {
+            Ok(done) => return Some(done),
             Err(_) if Instant::now() >= deadline || link.is_blocked().await => return None,
             Err(_) => {}
         }

@@ -140,12 +140,7 @@ impl Fold {
             for Stored { offset, body } in messages {
                 match decode(body) {
                     Ok((id, record)) => {
-                        if self.next.is_some_and(|next| offset > next && next < begin) {
-                            // What was between was removed before it was read: a snapshot behind it has it.
-                            self.base = Base::Missing;
-                            self.waiting.clear();
-                        }
-                        self.next = Some(offset + 1);
+                        self.step_to(offset, begin);
                         self.take(writing, offset, id, &record, body, &mut applied)?;
                     }
                     Err(error) => {
@@ -163,6 +158,16 @@ impl Fold {
                 Ok(applied)
             }
         }
+    }
+
+    /// Where the queue begins behind the next offset, what is left out was removed before it was read: a snapshot behind it
+    /// has it.
+    fn step_to(&mut self, offset: u64, begin: u64) {
+        if self.next.is_some_and(|next| offset > next && next < begin) {
+            self.base = Base::Missing;
+            self.waiting.clear();
+        }
+        self.next = Some(offset + 1);
     }
 
     fn take(

@@ -140,6 +140,12 @@ pub(super) fn too_early(config: &Config, queue: &str) -> Error {
         .with_remedy("wait until it noticed that a connection was lost")
 }
 
+/// A message of a queue was delivered and did not arrive here.
+pub(super) fn unseen(config: &Config, queue: &str) -> Error {
+    let message = format!("{} delivered a message of queue \"{queue}\" that did not arrive", config.server());
+    Error::new(StatusCode::Unavailable, message).with_remedy("read again: it comes again")
+}
+
 /// A queue took a message and gave it back.
 pub(super) fn refused(config: &Config, queue: &str) -> Error {
     Error::new(StatusCode::Full, format!("queue \"{queue}\" at {} refused a message", config.server()))

@@ -4,7 +4,8 @@
 //! not comes again on another channel, with new numbers: so a number never means another message than it did.
 //!
 //! A broker gives so many messages to a consumer until some are acknowledged. Whoever reads need not commit to go on: when
-//! all that were asked for came, and there is room, the consumer is replaced by another one on the same channel.
+//! all that were asked for came, and there is room, the consumer is replaced by another one on the same channel. Not before,
+//! and with no acknowledgement under way: what the broker sends to a consumer that was cancelled is not seen by anybody.
 //!
 //! When a channel is lost, the broker takes its messages back consumer by consumer, in the order of their tags; beyond 32
 //! consumers that still hold messages, in no order (3.10, a map of Erlang). So tags sort as they were made, and what was
@@ -53,6 +54,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 #[derive(Default)]
 pub(super) struct Delivered {
     state: Mutex<State>,
+    /// Acknowledging lets a consumer get more, so none is cancelled meanwhile.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -72,7 +75,7 @@ struct State {
 
 impl Delivered {
     pub fn skipping(skip: u64) -> Self {
-        Self { state: Mutex::new(State { skip, ..State::default() }) }
+        Self { state: Mutex::new(State { skip, ..State::default() }), ..Self::default() }
     }
 
     /// Where what was not committed comes again.
@@ -89,6 +92,9 @@ impl Delivered {
     /// Acknowledges what is before, so far as it came on the channel that is open now. Once this returns the broker has
     /// taken note.
     pub async fn commit(&self, shared: &Shared, offset: u64, deadline: Instant) -> Result<()> {
+        let what = "acknowledging messages";
+        let turn = tokio::time::timeout_at(deadline, self.turn.lock()).await;
+        let _turn = turn.map_err(|_| shared.link.late(what))?;
         let (channel, tag) = {
             let mut state = lock(&self.state);
             let until = offset.min(state.next);
@@ -102,10 +108,16 @@ impl Delivered {
             (channel, tag)
         };
         let link = &shared.link;
-        let what = "acknowledging messages";
         link.call(what, deadline, channel.basic_ack(tag, BasicAckOptions { multiple: true })).await?;
         // An acknowledgement has no answer; this has, behind it, and changes nothing.
         link.call(what, deadline, channel.confirm_select(ConfirmSelectOptions::default())).await
+    }
+
+    /// How many messages count against what a consumer asked for that began with the message `from`, and left out so many.
+    fn unacknowledged(&self, from: u64, skipped: u64) -> u64 {
+        let state = lock(&self.state);
+        let left_out = if state.committed > state.base { 0 } else { skipped };
+        left_out + state.next.saturating_sub(from.max(state.committed))
     }
 }
 
@@ -170,22 +182,33 @@ impl QueueFeed {
             tokio::time::sleep(AFTER_LOSS).await;
         }
         self.await_alone(deadline).await?;
-        let (mut skip, uncommitted) = {
+        let (mut line, uncommitted) = {
             let mut state = lock(&self.delivered.state);
             state.base = state.next;
             if state.committed > 0 {
                 state.skip = 0;
             }
             (state.channel, state.owner) = (Some(channel.clone()), Some(self.feed_number()));
-            (state.skip, state.next > state.committed)
+            (Line { skip: state.skip, tag: 0 }, state.next > state.committed)
         };
         let mut comes_again = again.lost && uncommitted;
         let what = format!("reading queue {queue}");
         let mut pace = Pace::new();
         for number in 0_u64.. {
-            let mut consumer = self.consume(&channel, number, window.wanted(), &what).await?;
-            let mut left = usize::from(window.wanted());
-            while left > 0 {
+            let asked = window.wanted();
+            let mut consumer = self.consume(&channel, number, asked, &what).await?;
+            let (from, mut skipped) = (self.delivered.next(), 0);
+            loop {
+                if self.delivered.unacknowledged(from, skipped) >= u64::from(asked) {
+                    let _turn = self.delivered.turn.lock().await;
+                    if self.delivered.unacknowledged(from, skipped) >= u64::from(asked) {
+                        // As many came as were asked for; whoever reads need not commit to get more.
+                        let deadline = Instant::now() + shared.config.timeout;
+                        let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+                        link.call(&what, deadline, cancel).await?;
+                        break;
+                    }
+                }
                 let first = match consumer.next().await {
                     Some(Ok(delivery)) => delivery,
                     Some(Err(error)) => return Err(link.failed(&what, &error)),
@@ -197,23 +220,10 @@ impl QueueFeed {
                 }
                 again.early = 0;
                 pace.gather().await;
-                let came = self.take(&mut consumer, Some(first), &mut skip, window);
+                let came = self.take(&mut consumer, first, &mut line, window);
                 pace.taken();
-                left = left.saturating_sub(came.count);
+                skipped += came.skipped as u64;
                 if !self.put(came, arrived)? || self.feed.room().await.is_none() {
-                    return Ok(());
-                }
-            }
-            // As many came as were asked for; whoever reads need not commit to get more.
-            let deadline = Instant::now() + shared.config.timeout;
-            link.call(&what, deadline, channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()))
-                .await?;
-            loop {
-                let came = self.take(&mut consumer, None, &mut skip, window);
-                if came.count == 0 {
-                    break;
-                }
-                if !self.put(came, arrived)? {
                     return Ok(());
                 }
             }
@@ -246,13 +256,8 @@ impl QueueFeed {
     }
 
     /// What is there, from this delivery on.
-    fn take(
-        &self,
-        consumer: &mut Consumer,
-        mut first: Option<Delivery>,
-        skip: &mut u64,
-        window: &mut Window,
-    ) -> Came {
+    fn take(&self, consumer: &mut Consumer, first: Delivery, line: &mut Line, window: &mut Window) -> Came {
+        let mut first = Some(first);
         let mut came = Came { messages: MessageBatch::new(), count: 0, skipped: 0, problem: None };
         let mut bytes = 0;
         while came.count < CHUNK && bytes < CHUNK_BYTES {
@@ -268,10 +273,16 @@ impl QueueFeed {
                     Some(None) | None => break,
                 },
             };
+            // What is acknowledged is counted: a message that was not seen would be taken for another.
+            if delivery.delivery_tag != line.tag + 1 {
+                came.problem = Some(error::unseen(&self.shared.config, self.queue.as_str()));
+                break;
+            }
+            line.tag += 1;
             came.count += 1;
             bytes += delivery.data.len();
-            if *skip > 0 {
-                *skip -= 1;
+            if line.skip > 0 {
+                line.skip -= 1;
                 came.skipped += 1;
                 continue;
             }
@@ -304,6 +315,14 @@ impl QueueFeed {
         }
         came.problem.map_or(Ok(true), Err)
     }
+}
+
+/// How far a channel is.
+struct Line {
+    /// So many messages more are left out.
+    skip: u64,
+    /// Of the last message.
+    tag: u64,
 }
 
 /// What is known when it is begun again.

@@ -125,6 +125,11 @@ impl Inbox {
         self.arrived.notify_waiters();
     }
 
+    /// Whether there is a partition that is not paused.
+    pub fn is_wanted(&self) -> bool {
+        lock(&self.state).slots.iter().any(|slot| !slot.paused)
+    }
+
     pub fn position(&self, place: &QueuePartition) -> Option<u64> {
         lock(&self.state).find(place).map(|slot| slot.position)
     }

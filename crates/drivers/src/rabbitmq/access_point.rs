@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::RabbitResources;
 use super::config::{Config, QueueType};
 use super::consumer::RabbitConsumer;
+use super::intake::Intake;
 use super::layout::{self, Layout};
 use super::link::Link;
 use super::producer::RabbitProducer;
@@ -30,7 +31,7 @@ use crate::store::queue::QueueStores;
 /// What producers, consumers and resources of an access point share.
 pub(super) struct Shared {
     pub config: Arc<Config>,
-    /// For everything but sending.
+    /// For everything but sending and reading.
     pub link: Arc<Link>,
     pub outage: Arc<Outage>,
     pub closed: CancellationToken,
@@ -43,7 +44,7 @@ impl Shared {
     pub fn new(config: Config) -> Result<Arc<Self>> {
         let config = Arc::new(config);
         let outage = Arc::new(Outage::new(config.server()));
-        let link = Arc::new(Link::new(config.clone(), "control", outage.clone())?);
+        let link = Arc::new(Link::new(config.clone(), "control", outage.clone(), Intake::unlimited())?);
         Ok(Arc::new(Self {
             config,
             link,
@@ -145,7 +146,7 @@ impl MessagingAccessPoint for RabbitAccessPoint {
 
     async fn pull_consumer(&self, options: ConsumerOptions) -> Result<Box<dyn PullConsumer>> {
         self.shared.check()?;
-        Ok(Box::new(RabbitConsumer::new(self.shared.clone(), options)))
+        Ok(Box::new(RabbitConsumer::new(self.shared.clone(), options)?))
     }
 
     fn resources(&self) -> Arc<dyn ResourceManager> {

@@ -1,5 +1,5 @@
-//! Pull consumers. Each assigned partition has a task that fetches it ahead (`stream_feed`, `queue_feed`); it starts with
-//! the first poll, so that nothing is fetched that nobody asked for.
+//! Pull consumers. Each has a connection. Each assigned partition has a task that fetches it ahead (`stream_feed`,
+//! `queue_feed`); it starts with the first poll, so that nothing is fetched that nobody asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use super::access_point::Shared;
 use super::config::QueueType;
+use super::intake::Intake;
+use super::link::Link;
 use super::queue_feed::{Delivered, QueueFeed};
 use super::stream_feed::StreamFeed;
 use super::{bounds, error, layout};
@@ -33,6 +35,7 @@ struct Assigned {
 
 pub(super) struct RabbitConsumer {
     shared: Arc<Shared>,
+    link: Arc<Link>,
     group: String,
     prefetch: usize,
     inbox: Arc<Inbox>,
@@ -43,15 +46,30 @@ pub(super) struct RabbitConsumer {
 }
 
 impl RabbitConsumer {
-    pub fn new(shared: Arc<Shared>, options: ConsumerOptions) -> Self {
+    /// With a connection of its own.
+    pub fn new(shared: Arc<Shared>, options: ConsumerOptions) -> Result<Self> {
+        let intake = Intake::new(options.prefetch_bytes.unwrap_or(DEFAULT_PREFETCH).max(1));
+        let link = Link::new(shared.config.clone(), "consumer", shared.outage.clone(), intake)?;
+        Ok(Self::over(Arc::new(link), shared, options))
+    }
+
+    pub fn over(link: Arc<Link>, shared: Arc<Shared>, options: ConsumerOptions) -> Self {
         Self {
             shared,
-            group: options.group,
+            link,
             prefetch: options.prefetch_bytes.unwrap_or(DEFAULT_PREFETCH),
+            group: options.group,
             inbox: Inbox::new(options.prefetch_bytes),
             assigned: HashMap::new(),
             waiting: Vec::new(),
             closed: false,
+        }
+    }
+
+    async fn poll_inbox(&self, max_bytes: usize, wait: Duration) -> Result<Option<ConsumedBatch>> {
+        tokio::select! {
+            polled = self.inbox.poll(max_bytes, wait, || self.check()) => polled,
+            () = self.shared.closed.cancelled() => Err(error::closed(&self.shared.config)),
         }
     }
 
@@ -67,13 +85,13 @@ impl RabbitConsumer {
             let Some(Assigned { queue, delivered }) = self.assigned.get(&feed.place).cloned() else {
                 continue;
             };
-            let (shared, brought) = (self.shared.clone(), brought.clone());
+            let (shared, link, brought) = (self.shared.clone(), self.link.clone(), brought.clone());
             match shared.config.queue_type {
                 QueueType::Stream => {
-                    handle.spawn(StreamFeed { shared, feed, stream: queue, bytes, brought }.run());
+                    handle.spawn(StreamFeed { shared, link, feed, stream: queue, bytes, brought }.run());
                 }
                 QueueType::Quorum => {
-                    handle.spawn(QueueFeed { shared, feed, queue, delivered, bytes, brought }.run());
+                    handle.spawn(QueueFeed { shared, link, feed, queue, delivered, bytes, brought }.run());
                 }
             }
         }
@@ -181,6 +199,14 @@ impl PullConsumer for RabbitConsumer {
 
     async fn poll(&mut self, max_bytes: usize, wait: Duration) -> Result<Option<ConsumedBatch>> {
         self.check()?;
+        if self.waiting.is_empty()
+            && let Some(ready) = self.poll_inbox(max_bytes, Duration::ZERO).await?
+        {
+            return Ok(Some(ready));
+        }
+        // What comes next may lie behind what a partition has no room for.
+        let link = self.link.clone();
+        let _open = self.inbox.is_wanted().then(|| link.intake.open());
         let mut wait = wait;
         if !self.waiting.is_empty() {
             let many = self.waiting.len();
@@ -192,12 +218,7 @@ impl PullConsumer for RabbitConsumer {
             }
             wait = wait.saturating_sub(begin.elapsed());
         }
-        let (shared, closed) = (self.shared.clone(), self.closed);
-        let stop = self.shared.closed.clone();
-        tokio::select! {
-            polled = self.inbox.poll(max_bytes, wait, || check(&shared, closed)) => polled,
-            () = stop.cancelled() => Err(error::closed(&self.shared.config)),
-        }
+        self.poll_inbox(max_bytes, wait).await
     }
 
     async fn seek(&mut self, partition: &QueuePartition, to: StartAt) -> Result<()> {
@@ -250,6 +271,7 @@ impl PullConsumer for RabbitConsumer {
                 runtime::on_own(async move { shared.positions.put(&shared, &group, &positions).await }).await
             }
             QueueType::Quorum => {
+                let link = self.link.clone();
                 let delivered: Vec<_> = positions
                     .iter()
                     .filter_map(|(place, offset)| {
@@ -258,7 +280,7 @@ impl PullConsumer for RabbitConsumer {
                     .collect();
                 runtime::on_own(async move {
                     for (delivered, offset) in delivered {
-                        delivered.commit(&shared, offset, deadline).await?;
+                        delivered.commit(&link, offset, deadline).await?;
                     }
                     Ok(())
                 })

@@ -1,5 +1,5 @@
-//! Connections. An access point has one for everything but sending, and each producer one of its own: RabbitMQ stops
-//! reading from a connection that publishes while an alarm is on.
+//! Connections. An access point has one; each producer one of its own, as RabbitMQ stops reading from a connection that
+//! publishes while an alarm is on; and each consumer one of its own, which is not read while there is no room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::config::{Auth, Config};
 use super::error::{self, Stage};
+use super::intake::Intake;
+use super::socket;
 use crate::common::deadline::late;
 use crate::common::outage::Outage;
 
@@ -24,6 +26,9 @@ const ATTEMPT: Duration = Duration::from_secs(4);
 
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// lapin has buffers of 32 frames each way.
+const FRAME_MAX: u32 = 64 * 1024;
 
 /// The oldest version with streams.
 const OLDEST: (u32, u32) = (3, 9);
@@ -37,14 +42,16 @@ pub(super) struct Link {
     tls: OwnedTLSConfig,
     /// As the server shows it.
     name: String,
+    pub intake: Arc<Intake>,
     current: Mutex<Option<Arc<Connection>>>,
     outage: Arc<Outage>,
 }
 
 impl Link {
-    pub fn new(config: Arc<Config>, name: &str, outage: Arc<Outage>) -> Result<Self> {
+    pub fn new(config: Arc<Config>, name: &str, outage: Arc<Outage>, intake: Arc<Intake>) -> Result<Self> {
         let tls = config.lapin_tls()?;
-        Ok(Self { config, tls, name: format!("omsconnect {name}"), current: Mutex::default(), outage })
+        let name = format!("omsconnect {name}");
+        Ok(Self { config, tls, name, intake, current: Mutex::default(), outage })
     }
 
     /// The connection; one attempt to make it where there is none.
@@ -101,8 +108,19 @@ impl Link {
         self.call("opening a channel", deadline, connection.create_channel()).await
     }
 
-    /// Waits for a call of lapin, and not beyond the deadline.
+    /// Waits for a call of lapin, and not beyond the deadline. Whatever lies before the answer is read.
     pub async fn call<T>(
+        &self,
+        what: &str,
+        deadline: Instant,
+        call: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T> {
+        let _open = self.intake.open();
+        self.tell(what, deadline, call).await
+    }
+
+    /// The same, for what needs no answer: nothing is read for it that there is no room for.
+    pub async fn tell<T>(
         &self,
         what: &str,
         deadline: Instant,
@@ -129,6 +147,7 @@ impl Link {
 
     /// Closes the connection; not longer than a moment.
     pub async fn close(&self) {
+        let _open = self.intake.open();
         let connection = self.current.lock().await.take();
         if let Some(connection) = connection.filter(|connection| connection.status().connected()) {
             let close = connection.close(200, "the client is done".into());
@@ -177,16 +196,15 @@ impl Link {
             vhost: self.config.vhost.clone(),
             query: AMQPQueryString {
                 heartbeat: Some(self.config.heartbeat),
+                frame_max: Some(FRAME_MAX),
                 connection_timeout: Some(ATTEMPT.as_millis() as u64),
                 auth_mechanism: Some(mechanism),
                 ..AMQPQueryString::default()
             },
         };
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        let builder = ConnectionBuilder::new_with_runtime(
-            lapin::runtime::default_runtime().map_err(|error| self.failed("connecting", &error))?,
-        );
-        let connected = builder
+        let heartbeat = Duration::from_secs(self.config.heartbeat.into());
+        let connected = ConnectionBuilder::new_with_runtime(socket::runtime(self.intake.clone(), heartbeat))
             .with_uri(uri)
             .with_properties(properties)
             .with_tls_config(self.tls.clone())

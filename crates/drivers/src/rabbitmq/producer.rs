@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout_at};
 use super::access_point::Shared;
 use super::config::QueueType;
 use super::error;
+use super::intake::Intake;
 use super::layout::{self, Layout};
 use super::link::Link;
 use crate::common::gate::{self, Gate, Ticket};
@@ -70,7 +71,7 @@ impl RabbitProducer {
     /// Must be called on the drivers' runtime.
     pub fn start(shared: Arc<Shared>, options: &ProducerOptions) -> Result<Self> {
         let name = if options.name.is_empty() { "producer" } else { options.name.as_str() };
-        let link = Link::new(shared.config.clone(), name, shared.outage.clone())?;
+        let link = Link::new(shared.config.clone(), name, shared.outage.clone(), Intake::unlimited())?;
         let (jobs, waiting) = mpsc::unbounded_channel();
         let gate = Arc::new(Gate::default());
         let timeout = options.timeout.unwrap_or(shared.config.timeout);

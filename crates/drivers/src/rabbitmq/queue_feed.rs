@@ -15,17 +15,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
 use openmessaging::{Error, MessageBatch, Result};
 use tokio::time::Instant;
 
 use super::access_point::Shared;
+use super::incoming::Incoming;
+use super::link::Link;
 use super::stream_feed::ENOUGH;
 use super::window::{Pace, Window};
 use super::{bounds, error, layout, message};
@@ -90,11 +91,11 @@ impl Delivered {
     }
 
     /// Acknowledges what is before, so far as it came on the channel that is open now. Once this returns the broker has
-    /// taken note.
-    pub async fn commit(&self, shared: &Shared, offset: u64, deadline: Instant) -> Result<()> {
+    /// taken note; or has been told, where its answer lies behind messages that there is no room for.
+    pub async fn commit(&self, link: &Link, offset: u64, deadline: Instant) -> Result<()> {
         let what = "acknowledging messages";
         let turn = tokio::time::timeout_at(deadline, self.turn.lock()).await;
-        let _turn = turn.map_err(|_| shared.link.late(what))?;
+        let _turn = turn.map_err(|_| link.late(what))?;
         let (channel, tag) = {
             let mut state = lock(&self.state);
             let until = offset.min(state.next);
@@ -107,10 +108,14 @@ impl Delivered {
             // What was left out goes with it: it does not come again.
             (channel, tag)
         };
-        let link = &shared.link;
-        link.call(what, deadline, channel.basic_ack(tag, BasicAckOptions { multiple: true })).await?;
+        link.tell(what, deadline, channel.basic_ack(tag, BasicAckOptions { multiple: true })).await?;
         // An acknowledgement has no answer; this has, behind it, and changes nothing.
-        link.call(what, deadline, channel.confirm_select(ConfirmSelectOptions::default())).await
+        let answer = link.tell(what, deadline, channel.confirm_select(ConfirmSelectOptions::default()));
+        tokio::select! {
+            biased;
+            answered = answer => answered,
+            () = link.intake.until_shut() => Ok(()),
+        }
     }
 
     /// How many messages count against what a consumer asked for that began with the message `from`, and left out so many.
@@ -123,6 +128,7 @@ impl Delivered {
 
 pub(super) struct QueueFeed {
     pub shared: Arc<Shared>,
+    pub link: Arc<Link>,
     pub feed: Feed,
     pub queue: ShortString,
     pub delivered: Arc<Delivered>,
@@ -170,8 +176,8 @@ impl QueueFeed {
     }
 
     async fn pump(&self, window: &mut Window, arrived: &mut usize, again: &mut Again) -> Result<()> {
-        let (shared, queue) = (&self.shared, &self.queue);
-        let (link, deadline) = (&shared.link, Instant::now() + shared.config.timeout);
+        let (shared, link, queue) = (&self.shared, &self.link, &self.queue);
+        let deadline = Instant::now() + shared.config.timeout;
         // What went out before comes first: its channel must be closed.
         let old = lock(&self.delivered.state).channel.take();
         if let Some(old) = old.filter(|old| old.status().connected()) {
@@ -196,7 +202,8 @@ impl QueueFeed {
         let mut pace = Pace::new();
         for number in 0_u64.. {
             let asked = window.wanted();
-            let mut consumer = self.consume(&channel, number, asked, &what).await?;
+            let consumer = self.consume(&channel, number, asked, &what).await?;
+            let mut incoming = Incoming::new(consumer, link.intake.clone());
             let (from, mut skipped) = (self.delivered.next(), 0);
             loop {
                 if self.delivered.unacknowledged(from, skipped) >= u64::from(asked) {
@@ -204,12 +211,13 @@ impl QueueFeed {
                     if self.delivered.unacknowledged(from, skipped) >= u64::from(asked) {
                         // As many came as were asked for; whoever reads need not commit to get more.
                         let deadline = Instant::now() + shared.config.timeout;
-                        let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+                        let cancel =
+                            channel.basic_cancel(incoming.consumer().tag(), BasicCancelOptions::default());
                         link.call(&what, deadline, cancel).await?;
                         break;
                     }
                 }
-                let first = match consumer.next().await {
+                let first = match incoming.next().await {
                     Some(Ok(delivery)) => delivery,
                     Some(Err(error)) => return Err(link.failed(&what, &error)),
                     None => return Err(bounds::gone(link, queue)),
@@ -220,10 +228,10 @@ impl QueueFeed {
                 }
                 again.early = 0;
                 pace.gather().await;
-                let came = self.take(&mut consumer, first, &mut line, window);
+                let came = self.take(&mut incoming, first, &mut line, window);
                 pace.taken();
                 skipped += came.skipped as u64;
-                if !self.put(came, arrived)? || self.feed.room().await.is_none() {
+                if !self.put(came, arrived)? || incoming.until(self.feed.room()).await.is_none() {
                     return Ok(());
                 }
             }
@@ -242,8 +250,14 @@ impl QueueFeed {
         Ok(())
     }
 
-    async fn consume(&self, channel: &Channel, number: u64, messages: u16, what: &str) -> Result<Consumer> {
-        let (link, deadline) = (&self.shared.link, Instant::now() + self.shared.config.timeout);
+    async fn consume(
+        &self,
+        channel: &Channel,
+        number: u64,
+        messages: u16,
+        what: &str,
+    ) -> Result<lapin::Consumer> {
+        let (link, deadline) = (&self.link, Instant::now() + self.shared.config.timeout);
         link.call(what, deadline, channel.basic_qos(messages, BasicQosOptions::default())).await?;
         let tag = layout::short(&format!("feed-{number:010}"))?;
         let options = BasicConsumeOptions::default();
@@ -256,17 +270,17 @@ impl QueueFeed {
     }
 
     /// What is there, from this delivery on.
-    fn take(&self, consumer: &mut Consumer, first: Delivery, line: &mut Line, window: &mut Window) -> Came {
+    fn take(&self, incoming: &mut Incoming, first: Delivery, line: &mut Line, window: &mut Window) -> Came {
         let mut first = Some(first);
         let mut came = Came { messages: MessageBatch::new(), count: 0, skipped: 0, problem: None };
         let mut bytes = 0;
         while came.count < CHUNK && bytes < CHUNK_BYTES {
             let delivery = match first.take() {
                 Some(first) => first,
-                None => match consumer.next().now_or_never() {
+                None => match incoming.next_now() {
                     Some(Some(Ok(delivery))) => delivery,
                     Some(Some(Err(error))) => {
-                        came.problem = Some(self.shared.link.failed("reading a queue", &error));
+                        came.problem = Some(self.link.failed("reading a queue", &error));
                         break;
                     }
                     // Its end, or nothing more yet; the next call tells.

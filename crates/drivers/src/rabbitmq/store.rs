@@ -58,7 +58,9 @@ impl StoreQueue for StoreStreams {
     }
 
     async fn consumer(&self) -> Result<Box<dyn PullConsumer>> {
-        Ok(Box::new(RabbitConsumer::new(self.streams.clone(), ConsumerOptions::default())))
+        // What it reads is taken at once.
+        let (link, options) = (self.streams.link.clone(), ConsumerOptions::default());
+        Ok(Box::new(RabbitConsumer::over(link, self.streams.clone(), options)))
     }
 
     /// A stream removes its front by its size alone.

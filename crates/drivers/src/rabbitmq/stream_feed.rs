@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::ShortString;
@@ -16,6 +15,8 @@ use tokio::time::Instant;
 
 use super::access_point::Shared;
 use super::bounds::{self, Place};
+use super::incoming::Incoming;
+use super::link::Link;
 use super::message;
 use super::window::{Pace, Window};
 use crate::common::inbox::Feed;
@@ -35,8 +36,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 const QUIET: Duration = Duration::from_secs(1);
 const MOST_QUIET: Duration = Duration::from_secs(30);
 
+/// What was asked for came if nothing more does for so long.
+const LEAVE: Duration = Duration::from_millis(250);
+
 pub(super) struct StreamFeed {
     pub shared: Arc<Shared>,
+    pub link: Arc<Link>,
     pub feed: Feed,
     pub stream: ShortString,
     /// How many bytes may be under way: this partition's share of what is fetched ahead.
@@ -89,23 +94,29 @@ impl StreamFeed {
         first_time: &mut bool,
         quiet: Duration,
     ) -> Result<End> {
-        let (link, stream) = (&self.shared.link, &self.stream);
+        let (link, stream) = (&self.link, &self.stream);
         let deadline = || Instant::now() + self.shared.config.timeout;
         let channel = link.try_channel(deadline()).await?;
         let asked = window.messages();
-        let mut consumer =
-            bounds::consume(link, &channel, stream, Place::Offset(*next), asked, "feed", deadline()).await?;
+        let place = Place::Offset(*next);
+        let consumer = bounds::consume(link, &channel, stream, place, asked, "feed", deadline()).await?;
+        let mut incoming = Incoming::new(consumer, link.intake.clone());
         let failed = |error: Option<lapin::Error>| match error {
             Some(error) => link.failed(&format!("reading stream {stream}"), &error),
             None => bounds::gone(link, stream),
         };
         let (mut unacknowledged, mut arrived): (u16, usize) = (0, 0);
+        // Another number of messages is to be asked for, once what is under way came.
+        let mut leaving = false;
         let mut pace = Pace::new();
         loop {
-            let first = match tokio::time::timeout(quiet, consumer.next()).await {
+            let patience = if leaving { LEAVE } else { quiet };
+            let first = match tokio::time::timeout(patience, incoming.next()).await {
                 Ok(Some(Ok(delivery))) => delivery,
                 Ok(Some(Err(error))) => return Err(failed(Some(error))),
                 Ok(None) => return Err(failed(None)),
+                // It may lie behind what another partition has no room for.
+                Err(_) if !link.intake.is_open() => continue,
                 Err(_) => {
                     super::layout::close(channel);
                     return Ok(End::Again);
@@ -118,7 +129,7 @@ impl StreamFeed {
             self.take(&mut chunk, &first, next)?;
             let mut problem: Option<Error> = None;
             while count < CHUNK && bytes < CHUNK_BYTES {
-                match consumer.next().now_or_never() {
+                match incoming.next_now() {
                     Some(Some(Ok(delivery))) => {
                         count += 1;
                         bytes += delivery.data.len();
@@ -142,10 +153,11 @@ impl StreamFeed {
             if let Some(problem) = problem {
                 return Err(problem);
             }
-            if self.feed.room().await.is_none() {
+            if incoming.until(self.feed.room()).await.is_none() {
                 return Ok(End::Ended);
             }
-            if window.should_change(asked) {
+            leaving |= window.should_change(asked);
+            if leaving && unacknowledged >= asked {
                 super::layout::close(channel);
                 return Ok(End::Again);
             }
@@ -155,7 +167,7 @@ impl StreamFeed {
                 *first_time = false;
                 self.brought.fetch_add(1, Ordering::Relaxed);
             }
-            if unacknowledged >= asked.div_ceil(4) {
+            if !leaving && unacknowledged >= asked.div_ceil(4) {
                 unacknowledged = 0;
                 let ack = channel.basic_ack(tag, BasicAckOptions { multiple: true });
                 link.call("reading a stream", deadline(), ack).await?;

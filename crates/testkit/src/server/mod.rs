@@ -21,8 +21,9 @@ pub use access::{
     d40_diagnosis_names_what_to_change,
 };
 pub use outages::{
-    d32_work_goes_on_after_a_restart, d33_cut_connections_lose_nothing, d34_slow_brokers_cost_no_memory,
-    d35_a_full_broker_is_waited_for, d36_a_deleted_queue_is_told, d38_every_call_ends,
+    d32_work_goes_on_after_a_restart, d33_cut_connections_lose_nothing, d34_large_after_small_cost_no_memory,
+    d34_slow_brokers_cost_no_memory, d35_a_full_broker_is_waited_for, d36_a_deleted_queue_is_told,
+    d38_every_call_ends,
 };
 
 /// A way to connect that must work (D37), or must fail with a status.
@@ -87,6 +88,7 @@ macro_rules! server_suite {
             d32_work_goes_on_after_a_restart
             d33_cut_connections_lose_nothing
             d34_slow_brokers_cost_no_memory
+            d34_large_after_small_cost_no_memory
             d35_a_full_broker_is_waited_for
             d36_a_deleted_queue_is_told
             d37_accesses_work_or_say_why_not

@@ -132,6 +132,59 @@ pub async fn d34_slow_brokers_cost_no_memory<F: ServerFixture>(fixture: &mut F) 
     point.close().await;
 }
 
+/// D34: large messages behind small ones, which are what a driver learnt the size of messages by. What it holds for a reader
+/// that does not read stays bounded all the same; positions are committed meanwhile, and all of it arrives in its order.
+pub async fn d34_large_after_small_cost_no_memory<F: ServerFixture>(fixture: &mut F) {
+    const PREFETCH: usize = 256 * 1024;
+    const SMALL: usize = 8000;
+    const LARGE: usize = 96;
+    let (url, proxy) = fixture.proxied().await;
+    let point = fixture.driver().connect(&url, &fixture.properties()).await.expect("through the proxy");
+    let point = Point { can: point.capabilities(), point, patience: fixture.patience() };
+    let queue = point.queue("d34l", 1).await;
+    let mut producer = point.producer().await;
+    let (small, large) = (vec![b's'; 64], vec![b'l'; 512 * 1024]);
+    for (body, messages, at_once) in [(&small, SMALL, 1000), (&large, LARGE, 4)] {
+        for _ in 0..messages / at_once {
+            let mut batch = MessageBatch::new();
+            for _ in 0..at_once {
+                batch.start().finish(&queue, Some(0), 1, Some(body));
+            }
+            point.send(&mut *producer, batch).await;
+        }
+    }
+    let place = QueuePartition::new(queue.clone(), 0);
+    let options = ConsumerOptions { group: unique("group"), prefetch_bytes: Some(PREFETCH) };
+    let mut consumer = point.point.pull_consumer(options).await.expect("a consumer");
+    let before = proxy.bytes_down();
+    consumer.assign(&[(place.clone(), point.oldest())]).await.expect("assigned");
+    let mut sizes = Vec::new();
+    // Most of the small ones, read as fast as they come.
+    while sizes.len() < SMALL - 1000 {
+        let batch = consumer.poll(64 * 1024, point.patience).await.expect("polled");
+        let batch = batch.unwrap_or_else(|| panic!("{} messages came", sizes.len()));
+        sizes.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().len()));
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let position = consumer.position(&place).expect("assigned");
+        consumer.commit(&[(place.clone(), position)]).await.expect("committed");
+    }
+    let fetched = (proxy.bytes_down() - before) as usize;
+    // The small ones, what is fetched ahead, one answer under way, and what lies in the buffers of the sockets.
+    let bound = 4 * PREFETCH + 14 * 1024 * 1024;
+    assert!(fetched <= bound, "{fetched} bytes were fetched for a reader that does not read");
+    while sizes.len() < SMALL + LARGE {
+        let batch = consumer.poll(1024 * 1024, point.patience).await.expect("polled");
+        let batch = batch.unwrap_or_else(|| panic!("{} messages came", sizes.len()));
+        sizes.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().len()));
+    }
+    let expected = [vec![small.len(); SMALL], vec![large.len(); LARGE]].concat();
+    assert!(sizes == expected, "{} messages, not in their order", sizes.len());
+    point.delete(&queue).await;
+    point.close().await;
+}
+
 /// D35: full, and room again.
 pub async fn d35_a_full_broker_is_waited_for<F: ServerFixture>(fixture: &mut F) {
     let point = open(fixture).await;

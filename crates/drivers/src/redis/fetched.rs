@@ -12,6 +12,9 @@ use super::resp::{self, Malformed, Token};
 /// Messages are handed on in pieces of so many bytes.
 const PIECE: usize = 256 * 1024;
 
+/// An entry is large that takes more than such a part of the room.
+const LARGE: usize = 16;
+
 /// A stream that is read from.
 pub(super) struct Wanted {
     pub stream: Arc<str>,
@@ -34,7 +37,20 @@ pub(super) struct Seen {
     pub entries: usize,
     /// The size of all of them, also those passed over.
     pub bytes: usize,
-    pub passed_over: bool,
+    /// How many of them there was room for.
+    pub taken: usize,
+    /// Of those passed over.
+    passed_over: usize,
+    /// The first of those passed over that is large.
+    pub large: Option<Large>,
+}
+
+/// A large entry that comes behind what was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Large {
+    /// So many others are in front of it.
+    pub behind: usize,
+    pub bytes: usize,
 }
 
 /// Why an answer could not be read.
@@ -80,6 +96,12 @@ impl<'w> Answer<'w> {
             messages: MessageBatch::new(),
             offsets: Vec::new(),
         }
+    }
+
+    /// Whether so much of it was passed over that the rest is better not read: large entries behind small ones.
+    pub fn is_too_much(&self) -> bool {
+        let mut each = self.seen.iter().zip(self.wanted);
+        each.any(|(seen, wanted)| seen.passed_over > wanted.room.max(PIECE) * 4)
     }
 
     /// Whether something of it has come.
@@ -172,9 +194,13 @@ impl<'w> Answer<'w> {
         };
         let size: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
         let (seen, wanted) = (&mut self.seen[self.index], &self.wanted[self.index]);
-        if seen.entries > 0 && (seen.passed_over || seen.bytes + size > wanted.room) {
-            seen.passed_over = true;
+        if seen.entries > 0 && (seen.passed_over > 0 || seen.bytes + size > wanted.room) {
+            if seen.large.is_none() && size > wanted.room / LARGE {
+                seen.large = Some(Large { behind: seen.entries - seen.taken, bytes: size });
+            }
+            seen.passed_over += size.max(1);
         } else {
+            seen.taken += 1;
             entry::read(fields, at, &wanted.queue, wanted.partition, &mut self.messages);
             self.offsets.push(at);
         }
@@ -184,7 +210,8 @@ impl<'w> Answer<'w> {
         Ok(Some(reader.at))
     }
 
-    fn hand_on(&mut self, deliver: &mut impl FnMut(Piece)) {
+    /// Gives what was taken.
+    pub fn hand_on(&mut self, deliver: &mut impl FnMut(Piece)) {
         if !self.offsets.is_empty() {
             let (messages, offsets) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.offsets));
             deliver(Piece { index: self.index, messages, offsets });
@@ -227,10 +254,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many entries to ask for, of each stream: as many as there is room for by what was seen, and not many more than the
-/// last time, since sizes may grow.
-pub(super) fn count(room: usize, entry_bytes: usize, last: usize) -> usize {
-    (room / entry_bytes.max(1)).clamp(1, (last * 4).clamp(16, 4096))
+/// How many entries to ask for: as many as there is room for by what was seen, and not many more than the last time, since
+/// sizes may grow. None that is known to be large together with what is in front of it.
+pub(super) fn count(room: usize, entry_bytes: usize, last: usize, large: Option<Large>) -> usize {
+    let (entry_bytes, most) = match large {
+        Some(Large { behind: 0, bytes }) => (bytes, usize::MAX),
+        Some(Large { behind, .. }) => (entry_bytes, behind),
+        None => (entry_bytes, usize::MAX),
+    };
+    (room / entry_bytes.max(1)).min(most).clamp(1, (last * 4).clamp(16, 4096))
+}
+
+/// Where the large one is after an answer.
+pub(super) fn large_ahead(known: Option<Large>, seen: &Seen) -> Option<Large> {
+    let left = |large: Large| Some(Large { behind: large.behind.checked_sub(seen.taken)?, ..large });
+    seen.large.or_else(|| known.and_then(left))
 }
 
 #[cfg(test)]
@@ -305,7 +343,7 @@ mod tests {
         let input = two_streams();
         let (pieces, seen) = read(&input, &wanted(&[("a", 250), ("b", 1)]), 9).expect("well formed");
         assert_eq!(pieces, [(0, vec![1, 2]), (1, vec![9])], "one at least");
-        assert!(seen[0].passed_over && !seen[1].passed_over);
+        assert!(seen[0].passed_over == 100 && seen[1].passed_over == 0);
     }
 
     #[test]
@@ -329,10 +367,22 @@ mod tests {
 
     #[test]
     fn counts_grow_with_what_fits() {
-        assert_eq!(count(1 << 20, 1024, 1), 16, "carefully at first");
-        assert_eq!(count(1 << 20, 1024, 16), 64);
-        assert_eq!(count(1 << 20, 1024, 4096), 1024);
-        assert_eq!(count(1 << 20, 4 << 20, 64), 1);
-        assert_eq!(count(1 << 30, 1, 4096), 4096);
+        assert_eq!(count(1 << 20, 1024, 1, None), 16, "carefully at first");
+        assert_eq!(count(1 << 20, 1024, 16, None), 64);
+        assert_eq!(count(1 << 20, 1024, 4096, None), 1024);
+        assert_eq!(count(1 << 20, 4 << 20, 64, None), 1);
+        assert_eq!(count(1 << 30, 1, 4096, None), 4096);
+    }
+
+    #[test]
+    fn large_entries_are_not_asked_for_with_what_is_in_front_of_them() {
+        let seen = Seen { large: Some(Large { behind: 100, bytes: 1 << 19 }), ..Seen::default() };
+        let mut large = large_ahead(None, &seen);
+        assert_eq!(count(1 << 20, 1024, 4096, large), 100);
+        large = large_ahead(large, &Seen { taken: 60, ..Seen::default() });
+        assert_eq!(count(1 << 20, 1024, 4096, large), 40);
+        large = large_ahead(large, &Seen { taken: 40, ..Seen::default() });
+        assert_eq!(count(1 << 20, 1024, 4096, large), 2);
+        assert_eq!(large_ahead(large, &Seen { taken: 2, ..Seen::default() }), None, "it is read");
     }
 }

@@ -16,7 +16,7 @@ use super::super::common::settings::bad_parameter;
 use super::client::{Again, Client, or_never, until};
 use super::connection::Connection;
 use super::error;
-use super::fetched::{self, Answer, Piece, Problem, Wanted};
+use super::fetched::{self, Answer, Large, Piece, Problem, Wanted};
 use super::offset;
 use super::resp::{self, Reply, command};
 
@@ -40,6 +40,8 @@ pub(super) struct Source {
     /// The offset of the next entry to read.
     pub next: u64,
     entry_bytes: usize,
+    /// Seen when what is in front of it was read.
+    large: Option<Large>,
     /// Left alone until then, after a failure.
     paused: Option<Instant>,
 }
@@ -47,7 +49,7 @@ pub(super) struct Source {
 impl Source {
     pub fn new(feed: Feed, stream: Arc<str>) -> Self {
         let next = feed.from;
-        Self { feed, stream, next, entry_bytes: ENTRY, paused: None }
+        Self { feed, stream, next, entry_bytes: ENTRY, large: None, paused: None }
     }
 
     fn is_paused(&self) -> bool {
@@ -202,8 +204,10 @@ impl Fetcher {
         let (event, new, unblocked) = self.await_answer(connection, indexes, &mut answer).await;
         let empty = answer.seen.iter().all(|seen| seen.entries == 0);
         for (index, seen) in indexes.iter().zip(&answer.seen) {
+            let source = &mut self.sources[*index];
+            source.large = fetched::large_ahead(source.large, seen);
             if let Some(bytes) = seen.bytes.checked_div(seen.entries) {
-                self.sources[*index].entry_bytes = bytes;
+                source.entry_bytes = bytes;
             }
         }
         self.sources.extend(new);
@@ -215,8 +219,10 @@ impl Fetcher {
 
     fn decide(&self, indexes: &[usize], wanted: &[Wanted]) -> usize {
         let each = indexes.iter().zip(wanted);
-        let fits = each
-            .map(|(index, wanted)| fetched::count(wanted.room, self.sources[*index].entry_bytes, self.count));
+        let fits = each.map(|(index, wanted)| {
+            let source = &self.sources[*index];
+            fetched::count(wanted.room, source.entry_bytes, self.count, source.large)
+        });
         fits.min().unwrap_or(1)
     }
 
@@ -266,6 +272,10 @@ impl Fetcher {
                     connection.input.consume(used);
                     if ended {
                         break Event::Answered(Ok(()));
+                    }
+                    if answer.is_too_much() {
+                        answer.hand_on(&mut deliver);
+                        break Event::Broken;
                     }
                 }
                 Err(Problem::Answered(text)) => {

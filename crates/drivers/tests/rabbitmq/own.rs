@@ -10,9 +10,10 @@ use openmessaging::{
 use serde_json::Value;
 use testkit::block_on;
 use testkit::driver::{DriverFixture, unique};
-use testkit::services::recorded;
+use testkit::proxy::Proxy;
+use testkit::services::{broker_address, recorded};
 
-use crate::fixture::{Private, Queues, SharedBroker, properties};
+use crate::fixture::{Private, Queues, SharedBroker, properties, url};
 use crate::http;
 
 fn management() -> String {
@@ -357,4 +358,61 @@ fn a_store_goes_on_in_the_next_segment() {
         point.close().await.expect("closed");
         http::call(&management(), "DELETE", &format!("queues/%2F/omsconnect-store-{name}"), "");
     });
+}
+
+/// A connection that is not read, as there is no room, stays: heartbeats come through, and what was given out is not given
+/// out again.
+#[test]
+fn a_slow_reader_keeps_its_connection() {
+    const SMALL: usize = 3000;
+    const LARGE: usize = 60;
+    for queues in [Queues::Streams, Queues::Quorum] {
+        block_on(async {
+            let broker = SharedBroker::new(queues);
+            let proxy = Proxy::start(0, &broker_address("rabbitmq"));
+            let mut properties = broker.properties();
+            properties.insert("heartbeat.seconds".to_owned(), "1".to_owned());
+            let point = broker.driver().connect(&url(&proxy.address(), ""), &properties).await;
+            let point = point.expect("through the proxy");
+            let queue: Arc<str> = unique("slow").into();
+            point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+            for (bytes, messages) in [(64, SMALL), (1024 * 1024, LARGE)] {
+                let (body, mut batch) = (vec![b'x'; bytes], MessageBatch::new());
+                for _ in 0..messages {
+                    batch.start().finish(&queue, Some(0), 1, Some(&body));
+                }
+                assert!(send(&*point, batch).await.error.is_none());
+            }
+            let options = ConsumerOptions { prefetch_bytes: Some(64 * 1024), ..ConsumerOptions::default() };
+            let mut consumer = point.pull_consumer(options).await.expect("a consumer");
+            let place = QueuePartition::new(queue.clone(), 0);
+            let at = if point.capabilities().offsets { StartAt::Begin } else { StartAt::Committed };
+            consumer.assign(&[(place.clone(), at)]).await.expect("assigned");
+            let mut sizes = Vec::new();
+            let (mut made, mut fetched) = (0, 0);
+            while sizes.len() < SMALL + LARGE {
+                let batch = consumer.poll(1 << 20, Duration::from_secs(20)).await.expect("polled");
+                let batch = batch.unwrap_or_else(|| panic!("{} messages came", sizes.len()));
+                let before = sizes.len();
+                sizes.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().len()));
+                let position = consumer.position(&place).expect("assigned");
+                consumer.commit(&[(place.clone(), position)]).await.expect("committed");
+                let passed = |number: usize| before < number && sizes.len() >= number;
+                if passed(SMALL / 2) {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    (made, fetched) = (proxy.connections(), proxy.bytes_down());
+                    // lapin, and the server, give up after two heartbeats.
+                    tokio::time::sleep(Duration::from_secs(7)).await;
+                    let more = proxy.bytes_down() - fetched;
+                    assert!(more < 1024 * 1024, "{queues:?}: {more} bytes were read that nobody wanted");
+                }
+            }
+            assert!(fetched > 0 && proxy.connections() == made, "{queues:?}: it was connected again");
+            let expected = [vec![64; SMALL], vec![1024 * 1024; LARGE]].concat();
+            assert!(sizes == expected, "{queues:?}: {} messages, not in their order", sizes.len());
+            consumer.close().await.expect("closed");
+            point.resources().delete_queue(&queue).await.expect("deleted");
+            point.close().await.expect("closed");
+        });
+    }
 }

@@ -21,8 +21,11 @@ fn queues_and_doctor(broker: &str) {
     run(&["queues", "describe", &queue]).fails(1, &["queue.not_found"]);
 
     let diagnosis = run(&["doctor", "--json"]).json();
-    assert_ne!(diagnosis["worst"], "error", "{diagnosis}");
     let findings = diagnosis["findings"].as_array().expect("findings");
+    // How full the disk of this machine is says nothing about the program.
+    let errors =
+        findings.iter().filter(|found| found["severity"] == "error" && found["code"] != "rocketmq.disk");
+    assert_eq!(errors.count(), 0, "{diagnosis}");
     for code in ["doctor.connect", "doctor.queue", "doctor.store"] {
         let found = findings.iter().find(|finding| finding["code"] == code);
         assert_eq!(found.map(|finding| &finding["severity"]), Some(&json!("ok")), "{code}: {diagnosis}");

@@ -19,9 +19,6 @@ use crate::{Result, run, workspace};
 
 const BYTES: u64 = 1024;
 
-/// How often both are run.
-const TURNS: usize = 4;
-
 /// What every driver should reach of its broker's own tool, and the memory it may take.
 const SHARE: f64 = 90.0;
 const MEMORY: f64 = 60e6;
@@ -46,6 +43,11 @@ pub trait Rival {
     fn tool(&self) -> &'static str;
 
     fn messages(&self) -> u64;
+
+    /// How often both are run.
+    fn turns(&self) -> usize {
+        4
+    }
 
     /// Properties of our driver, where the tool's settings are not its defaults.
     fn properties(&self) -> &'static [&'static str] {
@@ -140,7 +142,7 @@ impl Workload for Beside {
         rival.install(&broker)?;
         let (mut produced, mut consumed) = (Vec::new(), Vec::new());
         let (mut tool_produced, mut tool_consumed) = (Vec::new(), Vec::new());
-        for turn in 0..TURNS {
+        for turn in 0..rival.turns() {
             let queue = format!("bench-{}-{turn}", std::process::id());
             let (theirs, ours) = (format!("{queue}-tool"), format!("{queue}-ours"));
             // Each finds the broker without what the other wrote, and is the first one in its turn.

@@ -32,6 +32,11 @@ impl Rival for Redis {
         400_000
     }
 
+    /// One run lasts 1 to 3 seconds, and so depends on what else the machine does.
+    fn turns(&self) -> usize {
+        10
+    }
+
     /// Redis rewrites its file whenever that has doubled, in a process beside it: one more that wants the machine, at
     /// moments of its own, in the tool's turn or in ours.
     fn install(&self, broker: &Broker) -> Result<()> {

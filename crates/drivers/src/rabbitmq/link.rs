@@ -335,4 +335,23 @@ mod tests {
         assert!(error.status == StatusCode::UnsupportedVersion && error.remedy.is_some(), "{error}");
         assert_eq!(version_in(b"\x07versionS\0\0\0\xffx"), None);
     }
+
+    proptest::proptest! {
+        /// Whatever says that it is a server of AMQP.
+        #[test]
+        fn any_greeting_is_read(
+            before in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..20),
+            length in proptest::prelude::any::<u32>(),
+            version in "[0-9.x-]{0,12}",
+        ) {
+            let mut greeting = before;
+            greeting.extend(b"\x07versionS");
+            greeting.extend(length.to_be_bytes());
+            greeting.extend(version.as_bytes());
+            let place = ("h".to_owned(), 1);
+            for end in 0..=greeting.len() {
+                let _ = check_version(&greeting[..end], &place);
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@
 //! | key, headers, time | see [`message`] |
 //! | acknowledged | a publisher confirm: on the disk of a majority of the members; streams do not fsync, replicas are what keeps them through a power cut |
 //! | positions, key/value stores | streams `omsconnect-store-<name>`, positions in `oms-positions`; with `queue.type=quorum` positions are what is acknowledged |
+//! | what is fetched ahead | so many messages as fit by the size of the last ones; where large ones follow small ones, the connection is not read while there is no room (see [`intake`]), but for what a paused partition holds up of another |
 //! | a time to start at | the broker finds the second, within it the time of sending that our producers write counts; chunks of others are taken whole |
 //! | retention | `x-max-age` and `x-max-length-bytes`; the broker removes whole segments, at least 1 MB of size, when a new one begins |
 //!

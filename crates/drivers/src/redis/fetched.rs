@@ -273,6 +273,8 @@ pub(super) fn large_ahead(known: Option<Large>, seen: &Seen) -> Option<Large> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn wanted(names: &[(&str, usize)]) -> Vec<Wanted> {
@@ -384,5 +386,33 @@ mod tests {
         large = large_ahead(large, &Seen { taken: 40, ..Seen::default() });
         assert_eq!(count(1 << 20, 1024, 4096, large), 2);
         assert_eq!(large_ahead(large, &Seen { taken: 2, ..Seen::default() }), None, "it is read");
+    }
+
+    proptest! {
+        /// What a server that is broken, or is none, answers.
+        #[test]
+        fn damaged_answers_are_read_or_refused(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            end in any::<prop::sample::Index>(),
+            step in 1..90_usize,
+        ) {
+            let mut input = two_streams();
+            for (at, byte) in changes {
+                let at = at.index(input.len());
+                input[at] = byte;
+            }
+            input.truncate(end.index(input.len()) + 1);
+            let wanted = wanted(&[("a", 250), ("b", 1000)]);
+            let (mut answer, mut taken) = (Answer::new(&wanted), 0);
+            let (mut from, mut to) = (0, 0);
+            while to < input.len() {
+                to = (to + step).min(input.len());
+                match answer.advance(&input[from..to], &mut |piece: Piece| taken += piece.offsets.len()) {
+                    Ok((used, ended)) if !ended => from += used,
+                    _ => break,
+                }
+            }
+            prop_assert!(from <= input.len() && taken <= input.len());
+        }
     }
 }

@@ -13,6 +13,9 @@ pub(super) mod sasl;
 pub(super) mod topics;
 pub(super) mod versions;
 
+#[cfg(test)]
+mod tests;
+
 use openmessaging::Result;
 
 use super::wire::{Reader, Write};

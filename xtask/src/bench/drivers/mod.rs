@@ -57,6 +57,11 @@ pub trait Rival {
     /// Installs the tool. Quick when it is there.
     fn install(&self, broker: &Broker) -> Result<()>;
 
+    /// Called behind each turn, when its queue is deleted: what the broker does about that is not part of the next one.
+    fn settle(&self, _broker: &Broker) -> Result<()> {
+        Ok(())
+    }
+
     /// Messages per second into a new queue of that name.
     fn produce(&self, broker: &Broker, queue: &str) -> Result<f64>;
 
@@ -156,6 +161,7 @@ impl Workload for Beside {
                     consumed.push(ours_run(&program, "consume", rival, &broker, &ours)?);
                     delete(&broker, rival, &ours, &program)?;
                 }
+                rival.settle(&broker)?;
             }
         }
         let rates = |runs: &[Run]| median(runs.iter().map(Run::rate).collect());

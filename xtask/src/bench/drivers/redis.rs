@@ -2,6 +2,7 @@
 //! would read what the processor's caches hold, which no consumer does.
 
 use std::process::Command;
+use std::time::Duration;
 
 use super::{BYTES, Broker, Rival, number_before};
 use crate::{Result, run};
@@ -38,11 +39,21 @@ impl Rival for Redis {
     }
 
     /// Redis rewrites its file whenever that has doubled, in a process beside it: one more that wants the machine, at
-    /// moments of its own, in the tool's turn or in ours.
+    /// moments of its own, in the tool's turn or in ours. So it does that between turns.
     fn install(&self, broker: &Broker) -> Result<()> {
-        let mut cli = Command::new("redis-cli");
-        cli.args(["-h", &broker.entry.host, "-p", &broker.entry.port.to_string()]);
-        run::output(cli.args(["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"])).map(|_| ())
+        cli(broker, &["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]).map(|_| ())
+    }
+
+    fn settle(&self, broker: &Broker) -> Result<()> {
+        cli(broker, &["BGREWRITEAOF"])?;
+        for _ in 0..300 {
+            std::thread::sleep(Duration::from_millis(100));
+            let state = cli(broker, &["INFO", "persistence"])?;
+            if state.contains("aof_rewrite_in_progress:0") && state.contains("aof_rewrite_scheduled:0") {
+                return Ok(());
+            }
+        }
+        Err("redis does not end rewriting its file".into())
     }
 
     fn produce(&self, broker: &Broker, queue: &str) -> Result<f64> {
@@ -63,6 +74,12 @@ impl Rival for Redis {
         tool.args(["XREAD", "COUNT", &COUNT.to_string(), "STREAMS", queue, ANYWHERE]);
         Ok(number_before(&run::output(&mut tool)?, " requests per second")? * COUNT as f64)
     }
+}
+
+fn cli(broker: &Broker, command: &[&str]) -> Result<String> {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-h", &broker.entry.host, "-p", &broker.entry.port.to_string()]);
+    run::output(cli.args(command))
 }
 
 fn benchmark(broker: &Broker) -> Command {

@@ -15,6 +15,9 @@ const VERSION: &str = "4.1.0";
 const USER: &str = "admin";
 const PASSWORD: &str = "omstest";
 
+/// What is logged: why a broker ended, for one.
+const WARNINGS: &str = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn";
+
 impl Service for Kafka {
     fn name(&self) -> &'static str {
         "kafka"
@@ -25,8 +28,9 @@ impl Service for Kafka {
     }
 
     fn install(&self, place: &Place) -> Result<()> {
-        if run::find_program("java").is_none() {
-            apt::install(&["default-jre-headless"])?;
+        // The tests compile a client.
+        if run::find_program("javac").is_none() {
+            apt::install(&["default-jdk-headless"])?;
         }
         maven::jars(&format!("Apache Kafka {VERSION}"), &pom(), &place.dist, &jars(place))
     }
@@ -40,7 +44,7 @@ impl Service for Kafka {
         files::write(&configuration, &properties(port, &ports, &data_dir, &keystore))?;
         let classes = format!("{}/*", jars(place).display());
         let java: Vec<String> =
-            ["java", "-Xmx512m", "-XX:+UseSerialGC", "-cp", &classes].map(str::to_string).into();
+            ["java", "-Xmx512m", "-XX:+UseSerialGC", WARNINGS, "-cp", &classes].map(str::to_string).into();
         let mut format = run::command(&java);
         format.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&configuration);
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
@@ -98,19 +102,20 @@ fn jars(place: &Place) -> PathBuf {
     place.dist.join("libs")
 }
 
-/// Broker and tools with what they need.
+/// Broker and tools with what they need, and something that writes their log.
 fn pom() -> String {
-    let dependency = |artifact: &str| {
+    let dependency = |group: &str, artifact: &str, version: &str| {
         format!(
-            "<dependency><groupId>org.apache.kafka</groupId><artifactId>{artifact}</artifactId>\
-             <version>{VERSION}</version></dependency>"
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+             <version>{version}</version></dependency>"
         )
     };
     format!(
         "<project><modelVersion>4.0.0</modelVersion><groupId>omsconnect</groupId><artifactId>kafka</artifactId>\
-         <version>1</version><packaging>pom</packaging><dependencies>{}{}</dependencies></project>\n",
-        dependency("kafka_2.13"),
-        dependency("kafka-tools")
+         <version>1</version><packaging>pom</packaging><dependencies>{}{}{}</dependencies></project>\n",
+        dependency("org.apache.kafka", "kafka_2.13", VERSION),
+        dependency("org.apache.kafka", "kafka-tools", VERSION),
+        dependency("org.slf4j", "slf4j-simple", "1.7.36")
     )
 }
 

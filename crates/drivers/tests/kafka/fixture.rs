@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drivers::kafka::KafkaDriver;
 use openmessaging::{AccessPointUrl, Driver, Properties, QueueSpec, StatusCode};
-use testkit::broker::PrivateBroker;
+use testkit::broker::{PrivateBroker, certificate};
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::proxy::Proxy;
 use testkit::server::{Access, Foreign, ServerFixture};
 use testkit::services::{broker_address, recorded};
 
 use crate::foreign::Tools;
-use testkit::broker::kafka::{Kafka, PASSWORD, PROXIED, PROXY, SASL, SASL_TLS, TLS};
+use testkit::broker::kafka::{Kafka, MUTUAL, PASSWORD, PROXIED, PROXY, SASL, SASL_TLS, TLS, authority};
 
 pub fn url(text: &str) -> AccessPointUrl {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -227,7 +227,12 @@ impl ServerFixture for Private {
     }
 
     async fn accesses(&mut self) -> Vec<Access> {
-        let ca = recorded("kafka")["ca"].as_str().expect("state.json is whole").to_owned();
+        let ca = authority().display().to_string();
+        let folder = &self.broker.place().folder;
+        let (certificate, key) = certificate::for_client(folder, &authority(), "client");
+        let (of_other, key_of_other) = certificate::for_client(folder, &authority(), "other");
+        let mine = [("tls.certificate.file", certificate.as_str()), ("tls.key.file", key.as_str())];
+        let others = [("tls.certificate.file", of_other.as_str()), ("tls.key.file", key_of_other.as_str())];
         // Of somebody else: no authority of this system signed the broker's certificate.
         let access = |name: &str, port: usize, given: &[(&str, &str)], fails: Option<StatusCode>| Access {
             name: name.to_owned(),
@@ -254,6 +259,14 @@ impl ServerFixture for Private {
             access("a user whom SCRAM does not know", SASL, &[bob[0], bob[1], sha256], unauthorized),
             access("no credentials", SASL, &[], unauthorized),
             access("no rights", SASL, &bob, Some(StatusCode::Forbidden)),
+            access("a certificate", MUTUAL, &[tls, mine[0], mine[1]], None),
+            access("no certificate", MUTUAL, &[tls], unavailable),
+            access(
+                "a certificate without rights",
+                MUTUAL,
+                &[tls, others[0], others[1]],
+                Some(StatusCode::Forbidden),
+            ),
             access("an authority that is not trusted", TLS, &[("tls", "true")], unavailable),
             access("TLS to a plain port", 0, &[tls], unavailable),
             access("plain to a TLS port", TLS, &[], unavailable),

@@ -15,15 +15,22 @@ const NO_KEY: &str = "(no key)";
 
 impl Tools {
     fn java(&self, class: &str) -> Command {
+        let mut java = self.start();
+        java.arg(class).args(["--bootstrap-server", &self.address]);
+        java
+    }
+
+    fn start(&self) -> Command {
         let mut java = Command::new("java");
         java.args([
             "-Xmx128m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-Dfile.encoding=UTF-8",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp",
         ]);
-        java.arg(format!("{}/*", self.jars)).arg(class).args(["--bootstrap-server", &self.address]);
+        java.arg(format!("{}/*", self.jars));
         java
     }
 
@@ -69,6 +76,20 @@ impl Tools {
             Foreign { key, body: line[at + 1..].to_vec() }
         };
         lines.map(message).collect()
+    }
+
+    /// Writes in transactions: `Transactions.java`.
+    pub fn transactions(&self, queue: &str) {
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/Transactions.java");
+        let output = self
+            .start()
+            .arg(source)
+            .args([&self.address, queue])
+            .stdin(Stdio::null())
+            .output()
+            .expect("java");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && output.stdout.starts_with(b"done"), "Transactions.java: {said}");
     }
 
     /// `kafka-consumer-groups --describe`: what it prints of a group.

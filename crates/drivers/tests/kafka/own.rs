@@ -22,11 +22,15 @@ async fn texts(point: &dyn MessagingAccessPoint, queue: &Arc<str>, count: usize)
     let begin = Instant::now();
     while got.len() < count && begin.elapsed() < Duration::from_secs(30) {
         if let Some(batch) = consumer.poll(1 << 20, Duration::from_millis(500)).await.expect("polled") {
-            let text = |body: Option<&[u8]>| String::from_utf8_lossy(body.unwrap_or_default()).into_owned();
-            got.extend(batch.messages.iter().map(|message| text(message.body)));
+            got.extend(bodies(&batch.messages));
         }
     }
     got
+}
+
+fn bodies(messages: &MessageBatch) -> Vec<String> {
+    let text = |body: Option<&[u8]>| String::from_utf8_lossy(body.unwrap_or_default()).into_owned();
+    messages.iter().map(|message| text(message.body)).collect()
 }
 
 fn batch(queue: &Arc<str>, bodies: &[Vec<u8>]) -> MessageBatch {
@@ -47,6 +51,56 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
         state as u8
     });
     next.take(length).collect()
+}
+
+/// What others write in transactions: aborted ones are not read, nor what lies behind one that is open; unless
+/// `client.isolation.level` says so.
+#[test]
+fn transactions_of_others_are_read_as_they_ended() {
+    block_on(async {
+        let fixture = Private::new();
+        let point = fixture.open().await.expect("open");
+        let queue: Arc<str> = unique("transactions").into();
+        point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+        fixture.tools.transactions(&queue);
+        let committed = ["committed-1", "plain-1", "committed-2", "committed-3", "plain-2"];
+        let place = QueuePartition::new(queue.clone(), 0);
+        let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
+        consumer.assign(&[(place.clone(), StartAt::Begin)]).await.expect("assigned");
+        let (mut got, begin) = (Vec::new(), Instant::now());
+        while got.len() < committed.len() && begin.elapsed() < Duration::from_secs(30) {
+            if let Some(batch) = consumer.poll(1 << 20, Duration::from_millis(500)).await.expect("polled") {
+                got.extend(bodies(&batch.messages));
+            }
+        }
+        assert_eq!(got, committed);
+        let more = consumer.poll(1 << 20, Duration::from_secs(1)).await.expect("polled");
+        assert!(more.is_none(), "behind an open transaction: {:?}", bodies(&more.expect("some").messages));
+        // From within an aborted transaction on, too.
+        consumer.seek(&place, StartAt::Offset(1)).await.expect("sought");
+        let first = consumer.poll(1 << 20, Duration::from_secs(20)).await.expect("polled").expect("some");
+        assert_eq!(bodies(&first.messages)[0], "plain-1");
+        point.close().await.expect("closed");
+
+        let mut all = fixture.properties();
+        all.insert("client.isolation.level".to_owned(), "read_uncommitted".to_owned());
+        let point = fixture.driver().connect(&fixture.url(), &all).await.expect("open");
+        let every = texts(&*point, &queue, 10).await;
+        let expected = [
+            "committed-1",
+            "aborted-1",
+            "plain-1",
+            "committed-2",
+            "aborted-2",
+            "committed-3",
+            "aborted-3",
+            "plain-2",
+            "open-1",
+            "behind",
+        ];
+        assert_eq!(every, expected);
+        point.close().await.expect("closed");
+    });
 }
 
 /// Committed positions are those that Kafka's own tool shows.

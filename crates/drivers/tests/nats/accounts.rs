@@ -1,14 +1,14 @@
 //! Servers with TLS and each way to authenticate.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use openmessaging::StatusCode;
 use serde_json::{Value, json};
+use testkit::broker::certificate;
 use testkit::broker::nats::EXTRAS;
 use testkit::server::Access;
 use testkit::services::recorded;
@@ -30,62 +30,6 @@ fn file(name: &str) -> String {
     let entry = recorded("nats");
     let found = if name == "ca" { entry["ca"].as_str() } else { entry["more"][name].as_str() };
     found.unwrap_or_else(|| panic!("state.json says no {name} for nats")).to_owned()
-}
-
-/// An authority that nobody trusts.
-fn stranger(folder: &Path) -> String {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=stranger"])
-        .args(["-keyout", "stranger.key", "-out", "stranger.pem"])
-        .current_dir(folder)
-        .output()
-        .expect("openssl");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    folder.join("stranger.pem").display().to_string()
-}
-
-/// A client's certificate, signed by the authority of the tests (whose key lies beside it).
-fn client_certificate(folder: &Path) -> (String, String) {
-    let ca = PathBuf::from(file("ca"));
-    let ca_key = ca.with_file_name("ca.key");
-    let openssl = |arguments: &[&str]| {
-        let made = Command::new("openssl").args(arguments).current_dir(folder).output().expect("openssl");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    };
-    std::fs::write(folder.join("client.ext"), "basicConstraints = CA:FALSE\nextendedKeyUsage = clientAuth\n")
-        .expect("written");
-    openssl(&[
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        "/CN=client",
-        "-keyout",
-        "client.key",
-        "-out",
-        "client.csr",
-    ]);
-    let (ca, ca_key) = (ca.display().to_string(), ca_key.display().to_string());
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        "client.csr",
-        "-CA",
-        &ca,
-        "-CAkey",
-        &ca_key,
-        "-set_serial",
-        "77",
-        "-days",
-        "2",
-        "-extfile",
-        "client.ext",
-        "-out",
-        "client.pem",
-    ]);
-    (folder.join("client.pem").display().to_string(), folder.join("client.key").display().to_string())
 }
 
 /// A JWT as `nsc` makes them.
@@ -165,7 +109,8 @@ pub fn accesses(fixture: &mut Private) -> Vec<Access> {
     let ports: Vec<u16> =
         servers.into_iter().enumerate().map(|(number, text)| fixture.extra(number, &extra(text))).collect();
     let [tls, verify, users, token, accounts] = ports[..] else { panic!("{EXTRAS} servers") };
-    let (client, client_key) = client_certificate(&folder);
+    let (client, client_key) = certificate::for_client(&folder, Path::new(&ca), "client");
+    let stranger = certificate::other_authority(&folder).display().to_string();
     let (unauthorized, bad) = (Some(StatusCode::Unauthorized), Some(StatusCode::BadParameter));
     let forbidden = Some(StatusCode::Forbidden);
     let case = |name: &str, account: &str, port: u16, pairs: &[(&str, &str)], fails| Access {
@@ -177,7 +122,7 @@ pub fn accesses(fixture: &mut Private) -> Vec<Access> {
     let other_seed = KeyPair::new_user().seed().expect("a seed");
     vec![
         case("TLS", "", tls, &[("tls.ca.file", &ca)], None),
-        case("TLS, another authority", "", tls, &[("tls.ca.file", &stranger(&folder))], bad),
+        case("TLS, another authority", "", tls, &[("tls.ca.file", &stranger)], bad),
         case("plain to a TLS port", "", tls, &[], bad),
         case(
             "TLS to a plain port",

@@ -1,13 +1,12 @@
 //! The broker of `cargo xtask services`, and one of a test's own.
 
 use std::net::TcpListener;
-use std::process::Command;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use drivers::rabbitmq::RabbitMqDriver;
 use openmessaging::{AccessPointUrl, Driver, Properties, QueueSpec, StatusCode};
-use testkit::broker::PrivateBroker;
+use testkit::broker::{PrivateBroker, certificate};
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::proxy::Proxy;
 use testkit::server::{Access, Foreign, ServerFixture};
@@ -191,45 +190,6 @@ impl Private {
         };
         http::call(&self.management(), "PUT", &format!("users/{name}"), &body);
     }
-
-    /// A certificate for a user, and its key; signed by the services' authority where `trusted`.
-    fn client_certificate(&self, name: &str) -> (String, String) {
-        let folder = &self.broker.place().folder;
-        let authority = launch::authority();
-        let authority_key = authority.with_file_name("ca.key");
-        let path = |ending: &str| folder.join(format!("{name}.{ending}")).display().to_string();
-        std::fs::write(path("cnf"), "[client]\nextendedKeyUsage = clientAuth\n").expect("written");
-        let openssl = |line: String| {
-            let output =
-                Command::new("openssl").args(line.split_ascii_whitespace()).output().expect("openssl");
-            assert!(output.status.success(), "openssl {line}: {output:?}");
-        };
-        openssl(format!(
-            "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {} -out {}",
-            path("key"),
-            path("csr")
-        ));
-        openssl(format!(
-            "x509 -req -in {} -CA {} -CAkey {} -set_serial 77 -days 30 -extfile {} -extensions client -out {}",
-            path("csr"),
-            authority.display(),
-            authority_key.display(),
-            path("cnf"),
-            path("pem")
-        ));
-        (path("pem"), path("key"))
-    }
-
-    /// An authority that signed nothing of ours.
-    fn other_authority(&self) -> String {
-        let file = self.broker.place().folder.join("other-ca.pem").display().to_string();
-        let key = self.broker.place().folder.join("other-ca.key").display().to_string();
-        let line =
-            format!("req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=other -keyout {key} -out {file}");
-        let output = Command::new("openssl").args(line.split_ascii_whitespace()).output().expect("openssl");
-        assert!(output.status.success(), "{output:?}");
-        file
-    }
 }
 
 #[async_trait]
@@ -308,8 +268,9 @@ impl ServerFixture for Private {
         let plain = self.address();
         let secure = format!("127.0.0.1:{}", launch::tls_port(self.broker.place()));
         let ca = launch::authority().display().to_string();
-        let (certificate, key) = self.client_certificate("client");
-        let other = self.other_authority();
+        let folder = &self.broker.place().folder;
+        let (certificate, key) = certificate::for_client(folder, &launch::authority(), "client");
+        let other = certificate::other_authority(folder).display().to_string();
         let own = self.properties();
         let case = |name: &str, address: &str, given: &[(&str, &str)], fails| Access {
             name: name.to_owned(),

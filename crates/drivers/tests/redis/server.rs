@@ -1,7 +1,6 @@
 //! A private server as the suite of servers wants it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use async_trait::async_trait;
 use openmessaging::{AccessPointUrl, StatusCode};
@@ -11,8 +10,8 @@ use testkit::server::{Access, Foreign, ServerFixture};
 use testkit::services::recorded;
 
 use crate::fixture::{Private, properties, url};
-use testkit::broker::PrivateBroker;
 use testkit::broker::redis::PASSWORD;
+use testkit::broker::{PrivateBroker, certificate};
 
 #[async_trait]
 impl ServerFixture for Private {
@@ -101,9 +100,9 @@ impl ServerFixture for Private {
         let place = self.broker.place();
         let plain = place.address();
         let tls = format!("127.0.0.1:{}", place.ports[1]);
-        let (certificate, key) = client_certificate(Path::new(&ca), &place.folder);
+        let (certificate, key) = certificate::for_client(&place.folder, Path::new(&ca), "client");
         let foreign =
-            client_certificate(&untrusted_authority(&place.folder), &place.folder.join("untrusted"));
+            certificate::for_client(&place.folder, &certificate::other_authority(&place.folder), "foreign");
         let password = ("password", PASSWORD);
         let unauthorized = Some(StatusCode::Unauthorized);
         let case = |name: &str, at: &str, pairs: &[(&str, &str)], fails| Access {
@@ -168,38 +167,6 @@ impl ServerFixture for Private {
             case("plain to a TLS port", &tls_at, &[password], Some(StatusCode::Unavailable)),
         ]
     }
-}
-
-fn openssl(folder: &Path, line: &str) {
-    let output = Command::new("openssl").args(line.split_ascii_whitespace()).current_dir(folder).output();
-    let output = output.expect("openssl runs");
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A certificate and its key, signed by that authority, whose key lies beside it.
-fn client_certificate(authority: &Path, folder: &Path) -> (String, String) {
-    let (ca, ca_key) = (authority.display(), authority.with_extension("key"));
-    std::fs::create_dir_all(folder).expect("a folder");
-    openssl(folder, "req -newkey rsa:2048 -nodes -subj /CN=omsconnect -keyout client.key -out client.csr");
-    std::fs::write(
-        folder.join("client.cnf"),
-        "basicConstraints = CA:FALSE
-",
-    )
-    .expect("written");
-    let sign = format!("x509 -req -in client.csr -CA {ca} -CAkey {} -set_serial 7 -days 9", ca_key.display());
-    let sign = format!("{sign} -extfile client.cnf -out client.pem");
-    openssl(folder, &sign);
-    let file = |name: &str| folder.join(name).display().to_string();
-    (file("client.pem"), file("client.key"))
-}
-
-fn untrusted_authority(folder: &Path) -> PathBuf {
-    openssl(
-        folder,
-        "req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=nobody -keyout nobody.key -out nobody.pem",
-    );
-    folder.join("nobody.pem")
 }
 
 impl Private {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -19,6 +20,13 @@ const CONTROLLER: usize = 4;
 /// A listener whose clients are told the address of a proxy, and that address.
 pub const PROXIED: usize = 5;
 pub const PROXY: usize = 6;
+/// TLS, and clients with a certificate only; `client` may do everything.
+pub const MUTUAL: usize = 7;
+
+/// The authority of the services, and its key beside it.
+pub fn authority() -> PathBuf {
+    PathBuf::from(recorded("kafka")["ca"].as_str().expect("the service's authority"))
+}
 
 /// A broker that keeps what it acknowledged.
 pub struct Kafka {
@@ -46,6 +54,7 @@ impl Kafka {
             listener("TLS", TLS),
             listener("SASL", SASL),
             listener("SASLTLS", SASL_TLS),
+            listener("MUTUAL", MUTUAL),
         ]
         .join(",");
         let mut text = format!(
@@ -56,12 +65,15 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
 listeners={own},{proxied},{controller_listener}
 advertised.listeners={own},{proxy}
-listener.security.protocol.map=PLAIN:PLAINTEXT,TLS:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAIN:PLAINTEXT,TLS:SSL,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,MUTUAL:SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:admin
+super.users=User:ANONYMOUS;User:admin;User:CN=client
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location={authority}
 log.dirs={data}
 log.retention.ms=-1
 log.retention.check.interval.ms=300
@@ -88,6 +100,7 @@ auto.create.topics.enable=true
             proxied = listener("PROXIED", PROXIED),
             proxy = listener("PROXIED", PROXY),
             keystore = self.keystore,
+            authority = authority().display(),
             data = place.folder.join("data").display(),
         );
         for name in ["sasl", "sasltls"] {
@@ -107,7 +120,8 @@ auto.create.topics.enable=true
 
     fn java(&self) -> Command {
         let mut java = Command::new("java");
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]);
         java.arg(format!("{}/*", self.jars));
         java
     }
@@ -119,7 +133,7 @@ impl Launch for Kafka {
     }
 
     fn ports(&self) -> usize {
-        7
+        8
     }
 
     fn prepare(&self, place: &Instance) {

@@ -3,6 +3,7 @@
 //! How one broker is run is a [`Launch`]; there is one for each in a module here. What it needs from
 //! `cargo xtask services up` (programs, jars, certificates) it reads with [`services::recorded`](crate::services).
 
+pub mod certificate;
 pub mod kafka;
 pub mod nats;
 pub mod rabbitmq;

@@ -14,7 +14,7 @@ use testkit::broker::{Instance, Launch, PrivateBroker};
 use testkit::driver::unique;
 
 use crate::fixture::{properties, url};
-use testkit::broker::kafka::Kafka;
+use testkit::broker::kafka::{Kafka, java};
 
 const NODES: usize = 3;
 
@@ -26,10 +26,7 @@ impl Three {
     }
 
     fn java(&self) -> Command {
-        let mut java = Command::new("java");
-        java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
-        java.arg(format!("{}/*", self.0.jars));
-        java
+        java(&self.0.jars, "256m")
     }
 }
 

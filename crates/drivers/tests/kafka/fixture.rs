@@ -15,7 +15,7 @@ use testkit::server::{Access, Foreign, ServerFixture};
 use testkit::services::{broker_address, recorded};
 
 use crate::foreign::Tools;
-use testkit::broker::kafka::{Kafka, MUTUAL, PASSWORD, PROXIED, PROXY, SASL, SASL_TLS, TLS, authority};
+use testkit::broker::kafka::{Kafka, MUTUAL, PASSWORD, PROXIED, PROXY, SASL, SASL_TLS, TLS};
 
 pub fn url(text: &str) -> AccessPointUrl {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -227,10 +227,11 @@ impl ServerFixture for Private {
     }
 
     async fn accesses(&mut self) -> Vec<Access> {
-        let ca = authority().display().to_string();
+        let authority = certificate::authority("kafka");
+        let ca = authority.display().to_string();
         let folder = &self.broker.place().folder;
-        let (certificate, key) = certificate::for_client(folder, &authority(), "client");
-        let (of_other, key_of_other) = certificate::for_client(folder, &authority(), "other");
+        let (certificate, key) = certificate::for_client(folder, &authority, "client");
+        let (of_other, key_of_other) = certificate::for_client(folder, &authority, "other");
         let mine = [("tls.certificate.file", certificate.as_str()), ("tls.key.file", key.as_str())];
         let others = [("tls.certificate.file", of_other.as_str()), ("tls.key.file", key_of_other.as_str())];
         // Of somebody else: no authority of this system signed the broker's certificate.

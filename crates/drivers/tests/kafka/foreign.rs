@@ -21,17 +21,7 @@ impl Tools {
     }
 
     fn start(&self) -> Command {
-        let mut java = Command::new("java");
-        java.args([
-            "-Xmx128m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-Dfile.encoding=UTF-8",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-cp",
-        ]);
-        java.arg(format!("{}/*", self.jars));
-        java
+        testkit::broker::kafka::java(&self.jars, "128m")
     }
 
     /// `kafka-console-producer`: a line for each message.

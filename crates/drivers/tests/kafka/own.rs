@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmessaging::{
-    ConsumerOptions, MessageBatch, MessagingAccessPoint, ProducerOptions, QueuePartition, QueueSpec,
-    Severity, StartAt, StatusCode,
+    ConsumerOptions, MessageBatch, MessagingAccessPoint, ProducerOptions, PullConsumer, QueuePartition,
+    QueueSpec, Severity, StartAt, StatusCode,
 };
 use testkit::block_on;
 use testkit::driver::{DriverFixture, unique};
@@ -18,6 +18,11 @@ async fn texts(point: &dyn MessagingAccessPoint, queue: &Arc<str>, count: usize)
     let mut consumer = point.pull_consumer(options).await.expect("a consumer");
     let place = QueuePartition::new(queue.clone(), 0);
     consumer.assign(&[(place, StartAt::Begin)]).await.expect("assigned");
+    take(&mut *consumer, count).await
+}
+
+/// So many bodies, or those that come in 30 s.
+async fn take(consumer: &mut dyn PullConsumer, count: usize) -> Vec<String> {
     let mut got = Vec::new();
     let begin = Instant::now();
     while got.len() < count && begin.elapsed() < Duration::from_secs(30) {
@@ -67,13 +72,7 @@ fn transactions_of_others_are_read_as_they_ended() {
         let place = QueuePartition::new(queue.clone(), 0);
         let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");
         consumer.assign(&[(place.clone(), StartAt::Begin)]).await.expect("assigned");
-        let (mut got, begin) = (Vec::new(), Instant::now());
-        while got.len() < committed.len() && begin.elapsed() < Duration::from_secs(30) {
-            if let Some(batch) = consumer.poll(1 << 20, Duration::from_millis(500)).await.expect("polled") {
-                got.extend(bodies(&batch.messages));
-            }
-        }
-        assert_eq!(got, committed);
+        assert_eq!(take(&mut *consumer, committed.len()).await, committed);
         let more = consumer.poll(1 << 20, Duration::from_secs(1)).await.expect("polled");
         assert!(more.is_none(), "behind an open transaction: {:?}", bodies(&more.expect("some").messages));
         // From within an aborted transaction on, too.

@@ -267,9 +267,10 @@ impl ServerFixture for Private {
         }
         let plain = self.address();
         let secure = format!("127.0.0.1:{}", launch::tls_port(self.broker.place()));
-        let ca = launch::authority().display().to_string();
+        let authority = certificate::authority("rabbitmq");
+        let ca = authority.display().to_string();
         let folder = &self.broker.place().folder;
-        let (certificate, key) = certificate::for_client(folder, &launch::authority(), "client");
+        let (certificate, key) = certificate::for_client(folder, &authority, "client");
         let other = certificate::other_authority(folder).display().to_string();
         let own = self.properties();
         let case = |name: &str, address: &str, given: &[(&str, &str)], fails| Access {

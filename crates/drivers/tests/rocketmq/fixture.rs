@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drivers::rocketmq::RocketMqDriver;
 use openmessaging::{AccessPointUrl, Driver, Properties, QueueSpec, StatusCode};
-use testkit::broker::PrivateBroker;
+use testkit::broker::{PrivateBroker, certificate};
 use testkit::driver::{DriverFixture, Wrong};
 use testkit::proxy::Proxy;
 use testkit::server::{Access, Foreign, ServerFixture};
@@ -213,7 +213,7 @@ impl ServerFixture for Private {
         // It lives as long as the test's own broker.
         self.secured = Some(secured);
         let (user, password) = launch::ADMIN;
-        let ca = launch::authority();
+        let ca = certificate::authority("rocketmq").display().to_string();
         let case = |name: &str, url: AccessPointUrl, pairs: &[(&str, &str)], fails| Access {
             name: name.to_owned(),
             url,

@@ -3,6 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::services::recorded;
+
+/// The authority that signed a service's certificate; its key lies beside it.
+pub fn authority(service: &str) -> PathBuf {
+    PathBuf::from(recorded(service)["ca"].as_str().expect("the service's authority"))
+}
+
 /// A certificate for a client of that name, and its key, in that folder; signed by the authority, whose key lies beside it.
 pub fn for_client(folder: &Path, authority: &Path, name: &str) -> (String, String) {
     let authority_key = authority.with_extension("key");

@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::certificate::authority;
 use super::{Instance, Launch};
 use crate::services::recorded;
 
@@ -23,9 +23,17 @@ pub const PROXY: usize = 6;
 /// TLS, and clients with a certificate only; `client` may do everything.
 pub const MUTUAL: usize = 7;
 
-/// The authority of the services, and its key beside it.
-pub fn authority() -> PathBuf {
-    PathBuf::from(recorded("kafka")["ca"].as_str().expect("the service's authority"))
+/// A program of Kafka's, of a class that is to be named, with so much memory (`512m`).
+pub fn java(jars: &str, heap: &str) -> Command {
+    let mut java = Command::new("java");
+    java.args([
+        &format!("-Xmx{heap}"),
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Dfile.encoding=UTF-8",
+    ]);
+    java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", &format!("{jars}/*")]);
+    java
 }
 
 /// A broker that keeps what it acknowledged.
@@ -100,7 +108,7 @@ auto.create.topics.enable=true
             proxied = listener("PROXIED", PROXIED),
             proxy = listener("PROXIED", PROXY),
             keystore = self.keystore,
-            authority = authority().display(),
+            authority = authority("kafka").display(),
             data = place.folder.join("data").display(),
         );
         for name in ["sasl", "sasltls"] {
@@ -119,11 +127,7 @@ auto.create.topics.enable=true
     }
 
     fn java(&self) -> Command {
-        let mut java = Command::new("java");
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"]);
-        java.arg(format!("{}/*", self.jars));
-        java
+        java(&self.jars, "512m")
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::certificate::authority;
 use super::{Instance, Launch};
 use crate::services::recorded;
 
@@ -20,12 +21,6 @@ pub fn tls_port(place: &Instance) -> u16 {
 
 pub fn management(place: &Instance) -> String {
     format!("127.0.0.1:{}", place.ports[2])
-}
-
-/// The authority of the services, and its key beside it.
-pub fn authority() -> PathBuf {
-    let entry = recorded("rabbitmq");
-    PathBuf::from(entry["ca"].as_str().expect("the service's authority"))
 }
 
 fn node(place: &Instance) -> String {
@@ -93,7 +88,7 @@ impl Launch for RabbitMq {
              disk_free_limit.absolute = 50MB\n",
             place.port(),
             tls_port(place),
-            authority().display(),
+            authority("rabbitmq").display(),
             file("certificate"),
             file("key"),
             place.ports[2],

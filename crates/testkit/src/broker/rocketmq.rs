@@ -46,11 +46,6 @@ pub fn broker_port(place: &Instance) -> u16 {
     place.ports[1]
 }
 
-fn text(entry: &serde_json::Value, key: &str) -> String {
-    let found = entry[key].as_str().or_else(|| entry["more"][key].as_str());
-    found.unwrap_or_else(|| panic!("state.json says no {key} for rocketmq")).to_owned()
-}
-
 /// The JVM with everything but a class: of `cargo xtask services up`.
 pub fn java(home: &Path, tls: bool) -> Vec<String> {
     let entry = recorded("rocketmq");
@@ -177,9 +172,4 @@ exec {} org.apache.rocketmq.broker.BrokerStartup -c broker.conf
 ",
         java.join(" ")
     )
-}
-
-/// The authority of the certificates of every server that speaks TLS.
-pub fn authority() -> String {
-    text(&recorded("rocketmq"), "ca")
 }

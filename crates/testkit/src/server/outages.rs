@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmessaging::{
-    ConsumerOptions, Delivery, MessageBatch, QueuePartition, QueueSpec, StartAt, StatusCode,
+    ConsumerOptions, Delivery, MessageBatch, PullConsumer, QueuePartition, QueueSpec, StartAt, StatusCode,
 };
 
 use super::ServerFixture;
@@ -160,11 +160,7 @@ pub async fn d34_large_after_small_cost_no_memory<F: ServerFixture>(fixture: &mu
     consumer.assign(&[(place.clone(), point.oldest())]).await.expect("assigned");
     let mut sizes = Vec::new();
     // Most of the small ones, read as fast as they come.
-    while sizes.len() < SMALL - 1000 {
-        let batch = consumer.poll(64 * 1024, point.patience).await.expect("polled");
-        let batch = batch.unwrap_or_else(|| panic!("{} messages came", sizes.len()));
-        sizes.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().len()));
-    }
+    read_sizes(&mut *consumer, &mut sizes, SMALL - 1000, 64 * 1024, point.patience).await;
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let position = consumer.position(&place).expect("assigned");
@@ -175,15 +171,26 @@ pub async fn d34_large_after_small_cost_no_memory<F: ServerFixture>(fixture: &mu
     // the kernel's and grow to 32 MiB.
     let bound = 4 * PREFETCH + 56 * 1024 * 1024;
     assert!(fetched <= bound, "{fetched} bytes were fetched for a reader that does not read");
-    while sizes.len() < SMALL + LARGE {
-        let batch = consumer.poll(1024 * 1024, point.patience).await.expect("polled");
-        let batch = batch.unwrap_or_else(|| panic!("{} messages came", sizes.len()));
-        sizes.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().len()));
-    }
+    read_sizes(&mut *consumer, &mut sizes, SMALL + LARGE, 1024 * 1024, point.patience).await;
     let expected = [vec![small.len(); SMALL], vec![large.len(); LARGE]].concat();
     assert!(sizes == expected, "{} messages, not in their order", sizes.len());
     point.delete(&queue).await;
     point.close().await;
+}
+
+/// Reads until so many messages were read in all: the sizes of their bodies.
+async fn read_sizes(
+    consumer: &mut dyn PullConsumer,
+    sizes: &mut Vec<usize>,
+    until: usize,
+    at_once: usize,
+    patience: Duration,
+) {
+    while sizes.len() < until {
+        let batch = consumer.poll(at_once, patience).await.expect("polled");
+        let batch = batch.unwrap_or_else(|| panic!("{} messages came", sizes.len()));
+        sizes.extend(batch.messages.iter().map(|message| message.body.unwrap_or_default().len()));
+    }
 }
 
 /// D35: full, and room again.

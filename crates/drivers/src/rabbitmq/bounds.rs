@@ -5,6 +5,10 @@
 //! - A consumer at `last` gets the newest chunk. The broker sends what it has of it in one go; so once the first of these
 //!   messages is there, the answer to another call on the same channel comes behind the last of them.
 //! - A stream without messages gives nothing, however long one waits: some answers and a moment are waited for.
+//!
+//! Each consumer has a channel of its own. Where there are two of one stream, RabbitMQ (seen with 3.10.8) may send the
+//! second one's messages before it says that there is such a consumer, and the client does not know whose they are: what
+//! makes the first one go on makes both go on, and it may wait before the answer in the channel's line.
 
 use std::time::Duration;
 
@@ -14,7 +18,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, ShortString};
 use lapin::{Channel, Consumer};
 use openmessaging::{Error, Result, StatusCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::link::{Link, table};
 use super::{error, layout, message};
@@ -24,6 +28,9 @@ const SILENCE: Duration = Duration::from_millis(250);
 
 /// So many calls must be answered meanwhile: a server that is slow is waited for.
 const ANSWERS: u32 = 3;
+
+/// So long the newest message may take, until it is asked for anew; then twice as long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a consumer of a stream starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,27 +55,46 @@ impl Place {
 
 /// Begin and end of a stream.
 pub(super) async fn of(link: &Link, stream: &ShortString, deadline: Instant) -> Result<(u64, u64)> {
-    link.retry(deadline, || once(link, stream, deadline)).await
+    let mut patience = PATIENCE;
+    let attempt = || {
+        let limit = deadline.min(Instant::now() + patience);
+        patience *= 2;
+        once(link, stream, limit, deadline)
+    };
+    link.retry(deadline, attempt).await
 }
 
-async fn once(link: &Link, stream: &ShortString, deadline: Instant) -> Result<(u64, u64)> {
-    let channel = link.channel(deadline).await?;
-    let mut first = consume(link, &channel, stream, Place::First, 1, "first", deadline).await?;
-    let mut last = consume(link, &channel, stream, Place::Last, u16::MAX, "last", deadline).await?;
-    let Some(oldest) = next_or_silence(link, &channel, stream, &mut first, deadline).await? else {
-        layout::close(channel);
-        return Ok((0, 0));
+/// `limit`: until then the newest message has to come.
+async fn once(link: &Link, stream: &ShortString, limit: Instant, deadline: Instant) -> Result<(u64, u64)> {
+    let (front, back) = (link.channel(deadline).await?, link.channel(deadline).await?);
+    let mut first = consume(link, &front, stream, Place::First, 1, "first", deadline).await?;
+    let mut last = consume(link, &back, stream, Place::Last, u16::MAX, "last", deadline).await?;
+    let bounds = match next_or_silence(link, &front, stream, &mut first, deadline).await? {
+        None => (0, 0),
+        Some(oldest) => {
+            let Ok(newest) = timeout_at(limit, next(link, stream, &mut last, deadline)).await else {
+                layout::close(front);
+                layout::close(back);
+                return Err(silent(link, stream));
+            };
+            let mut end = offset(stream, &newest?)?;
+            let answer = back.basic_qos(1, BasicQosOptions::default());
+            link.call("looking for the end of a stream", deadline, answer).await?;
+            while let Some(Some(Ok(more))) = last.next().now_or_never() {
+                end = offset(stream, &more)?;
+            }
+            (offset(stream, &oldest)?, end + 1)
+        }
     };
-    let newest = next(link, stream, &mut last, deadline).await?;
-    let begin = offset(stream, &oldest)?;
-    let mut end = offset(stream, &newest)?;
-    link.call("looking for the end of a stream", deadline, channel.basic_qos(1, BasicQosOptions::default()))
-        .await?;
-    while let Some(Some(Ok(more))) = last.next().now_or_never() {
-        end = offset(stream, &more)?;
-    }
-    layout::close(channel);
-    Ok((begin, end + 1))
+    layout::close(front);
+    layout::close(back);
+    Ok(bounds)
+}
+
+/// There are messages, and the newest does not come.
+fn silent(link: &Link, stream: &ShortString) -> Error {
+    let message = format!("{} does not say where stream {stream} ends", link.config.server());
+    Error::new(StatusCode::Unavailable, message).with_remedy("look whether the stream has a leader")
 }
 
 /// The first message stored at or after that time, milliseconds; `None`: there is none.
@@ -139,7 +165,7 @@ async fn next(
     deadline: Instant,
 ) -> Result<Delivery> {
     let what = format!("reading stream {stream}");
-    let next = tokio::time::timeout_at(deadline, consumer.next()).await.map_err(|_| link.late(&what))?;
+    let next = timeout_at(deadline, consumer.next()).await.map_err(|_| link.late(&what))?;
     match next {
         Some(Ok(delivery)) => Ok(delivery),
         Some(Err(error)) => Err(link.failed(&what, &error)),

@@ -416,3 +416,29 @@ fn a_slow_reader_keeps_its_connection() {
         });
     }
 }
+
+/// Where a stream begins and ends is asked by consumers, whose messages RabbitMQ may send before it says that there is such
+/// a consumer. Streams that were just written show it most.
+#[test]
+fn new_streams_are_read_at_once() {
+    const AT_ONCE: usize = 4;
+    const ROUNDS: usize = 120;
+    block_on(async {
+        let rounds = (0..AT_ONCE).map(|_| async {
+            for _ in 0..ROUNDS {
+                let point = open(Queues::Streams).await;
+                let queue = unique("new");
+                point.resources().create_queue(&QueueSpec::new(&queue, 1)).await.expect("created");
+                let report = send(&*point, texts(&queue, &["a", "b", "c"])).await;
+                assert!(report.error.is_none(), "{:?}", report.error);
+                let reading = reader(&*point, &queue, 0, StartAt::Begin);
+                let reading = tokio::time::timeout(Duration::from_secs(10), reading).await;
+                let mut consumer = reading.expect("assigning hangs").expect("assigned");
+                assert_eq!(bodies(&mut *consumer, 3).await, ["a", "b", "c"]);
+                point.resources().delete_queue(&queue).await.expect("deleted");
+                point.close().await.expect("closed");
+            }
+        });
+        futures::future::join_all(rounds).await;
+    });
+}

@@ -1,5 +1,6 @@
 //! Others' clients, ways to connect, regions, and what `doctor` says: D31, D37, D39, D40.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use openmessaging::{
@@ -64,13 +65,15 @@ pub async fn d37_accesses_work_or_say_why_not<F: ServerFixture>(fixture: &mut F)
     assert!(accesses.iter().any(|access| access.fails == Some(StatusCode::Unauthorized)), "{names:?}");
     let driver = fixture.driver();
     for access in accesses {
-        let limit = fixture.patience();
-        let used = tokio::time::timeout(limit, everything(&*driver, &access)).await;
-        let result = used.unwrap_or_else(|_| panic!("{}: hangs", access.name));
+        // A call says itself why it ended at its deadline.
+        let limit = 2 * fixture.patience();
+        let step = Cell::new("connect");
+        let used = tokio::time::timeout(limit, everything(&*driver, &access, &step)).await;
+        let result = used.unwrap_or_else(|_| panic!("{}: {} hangs", access.name, step.get()));
         match (result, access.fails) {
             (Ok(()), None) => {}
             (Ok(()), Some(status)) => panic!("{}: must fail with {status:?}", access.name),
-            (Err(error), None) => panic!("{}: {error}", access.name),
+            (Err(error), None) => panic!("{}: {}: {error}", access.name, step.get()),
             (Err(error), Some(status)) => {
                 assert_eq!(error.status, status, "{}: {error}", access.name);
                 assert!(error.remedy.is_some(), "{}: no remedy: {error}", access.name);
@@ -85,30 +88,36 @@ pub async fn d37_accesses_work_or_say_why_not<F: ServerFixture>(fixture: &mut F)
     }
 }
 
-/// Whatever needs a right.
-async fn everything(driver: &dyn Driver, access: &Access) -> Result<()> {
+/// Whatever needs a right. `step`: what is done.
+async fn everything(driver: &dyn Driver, access: &Access, step: &Cell<&'static str>) -> Result<()> {
     let point = driver.connect(&access.url, &access.properties).await?;
     let queue: Arc<str> = unique("d37").into();
     let resources = point.resources();
+    step.set("create a queue");
     resources.create_queue(&QueueSpec::new(&*queue, 1)).await?;
+    step.set("send");
     let mut producer = point.producer(ProducerOptions::default()).await?;
     let report = producer.send(crate::driver::kit::texts_batch(&queue, Some(0), &numbered(3))).await;
     if let Some(error) = report.error {
         return Err(error);
     }
     producer.close().await?;
+    step.set("assign");
     let mut consumer = point.pull_consumer(ConsumerOptions::default()).await?;
     let from = if point.capabilities().offsets { StartAt::Begin } else { StartAt::Committed };
     consumer.assign(&[(QueuePartition::new(queue.clone(), 0), from)]).await?;
+    step.set("poll");
     let mut got = 0;
     while got < 3 {
         let batch = consumer.poll(1000, std::time::Duration::from_secs(10)).await?;
         got += batch.unwrap_or_else(|| panic!("{}: {got} of 3 messages came", access.name)).messages.len();
     }
     consumer.close().await?;
+    step.set("use a store");
     let store = point.key_value_store(&unique("store")).await?;
     store.put("k", b"v").await?;
     assert_eq!(store.get("k").await?.map(|found| found.value), Some(b"v".to_vec()));
+    step.set("delete the queue");
     resources.delete_queue(&queue).await?;
     point.close().await
 }

@@ -1,5 +1,5 @@
 //! The real program on real brokers: the same connectors, with nothing changed but the URL; a worker that goes on elsewhere
-//! with an empty disk; a broker that goes away; the commands that look at a broker.
+//! with an empty disk; a broker that goes away, alone or with its worker; the commands that look at a broker.
 
 #[path = "../it/changes.rs"]
 mod changes;
@@ -8,8 +8,10 @@ mod common;
 #[path = "../it/database.rs"]
 mod database;
 
+mod both_die;
 mod commands;
 mod elsewhere;
+mod flow;
 mod outage;
 mod seed;
 

@@ -171,6 +171,13 @@ impl Process {
         until("the process ended", || self.child.try_wait().expect("its status"))
     }
 
+    /// SIGTERM, and its end.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0), "{}", self.errors());
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -275,8 +282,7 @@ impl Worker {
     /// SIGTERM, and its end.
     #[track_caller]
     pub fn stop(mut self) {
-        self.process.signal("TERM");
-        assert_eq!(self.process.wait().code(), Some(0), "{}", self.process.errors());
+        self.process.stop();
     }
 }
 

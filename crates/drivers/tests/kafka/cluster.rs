@@ -14,7 +14,7 @@ use testkit::broker::{Instance, Launch, PrivateBroker};
 use testkit::driver::unique;
 
 use crate::fixture::{properties, url};
-use testkit::broker::kafka::{Kafka, java};
+use testkit::broker::kafka::{Kafka, java, temporary};
 
 const NODES: usize = 3;
 
@@ -88,7 +88,7 @@ auto.create.topics.enable=false
                 shell.args(["-c", "echo $$ > \"$0\"; exec \"$@\""]).arg(folder.join("pid"));
                 let java = self.java();
                 shell.arg(java.get_program()).args(java.get_args());
-                shell.arg("kafka.Kafka").arg(folder.join("server.properties"));
+                shell.arg(temporary(&folder)).arg("kafka.Kafka").arg(folder.join("server.properties"));
                 shell
             })
             .collect()

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ pub fn java(jars: &str, heap: &str) -> Command {
     ]);
     java.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", &format!("{jars}/*")]);
     java
+}
+
+/// Where a broker unpacks its libraries: it leaves them there when it is killed.
+pub fn temporary(folder: &Path) -> String {
+    format!("-Djava.io.tmpdir={}", folder.display())
 }
 
 /// A broker that keeps what it acknowledged.
@@ -156,7 +162,7 @@ impl Launch for Kafka {
 
     fn commands(&self, place: &Instance) -> Vec<Command> {
         let mut server = self.java();
-        server.arg("kafka.Kafka").arg(place.folder.join("server.properties"));
+        server.arg(temporary(&place.folder)).arg("kafka.Kafka").arg(place.folder.join("server.properties"));
         vec![server]
     }
 

@@ -6,7 +6,8 @@
 /// live (ms), whether the server numbers entries by itself (`ms-*`, Redis 7), the shape of the messages; then the
 /// messages, each with the number of its stream's key in front where there are several.
 ///
-/// The first key holds `epoch:number:begun`: the last part that is stored whole, and how many messages of the next one are.
+/// The first key holds `epoch:number:begun:first:stream`: the last part that is stored whole, and how many messages of the
+/// next one are; then the stream of that part and the first half of its ids, where the next part may go on with them.
 /// A part is added only if it is the next one: so nothing behind a failure is stored, and what is sent again is added once.
 ///
 /// Answers `{1}` stored, `{2}` was stored before, `{0, count, error}` failed behind so many messages, `{-1}` refused because
@@ -14,10 +15,11 @@
 pub(super) const PRODUCE: &str = r"
 local call, try = redis.call, redis.pcall
 local epoch, number = tonumber(ARGV[1]), tonumber(ARGV[2])
-local begun = 0
+local begun, half, stream = 0
 local state = call('GET', KEYS[1])
 if state then
-  local e, n, b = string.match(state, '^(%d+):(%d+):(%d+)$')
+  local e, n, b
+  e, n, b, half, stream = string.match(state, '^(%d+):(%d+):(%d+):(%d*):(.*)$')
   e, n = tonumber(e), tonumber(n)
   if e > epoch then return {-1} end
   if e == epoch then
@@ -29,8 +31,8 @@ elseif number > 1 then return {-2} end
 local time = call('TIME')
 local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
 local auto, shape, several = ARGV[4] == '1', ARGV[5], #KEYS > 2
-local done, at, total = 0, 6, #ARGV
-local problem
+local args, done, at, total = ARGV, 0, 6, #ARGV
+local problem, known
 -- Both parts of the last id of a stream, or nil and an error.
 local function last(key)
   local info = try('XINFO', 'STREAM', key)
@@ -42,15 +44,35 @@ end
 -- Most parts are simple: for these a loop that does little. (A text has no field err, an error has.)
 if shape ~= 'a' and auto and not several and begun == 0 then
   local key = KEYS[2]
-  local f, s = last(key)
-  if not f then
-    problem, at = s, total + 1
-  elseif tonumber(s) + total < 1048576 then
+  local f, s
+  if stream == key and call('EXISTS', key) == 1 then
+    -- Asked for the last id, the server would answer two messages too: the first one that is added tells it. An error, such
+    -- as that others added larger ids, is found again below.
+    local added
+    if shape == 'b' then
+      added = try('XADD', key, half .. '-*', 'stored', now, 'timestamp', args[6], 'body', args[7])
+    else
+      added = try('XADD', key, half .. '-*', 'stored', now, 'key', args[6], 'timestamp', args[7], 'body', args[8])
+    end
+    if not added.err then
+      f, s = half, tonumber(string.match(added, '%-(%d+)$'))
+      if s < 1048576 then
+        done = 1
+        at = shape == 'b' and 8 or 9
+      else
+        try('XDEL', key, added)
+      end
+    end
+  else
+    f, s = last(key)
+    if f then s = tonumber(s) else problem, at, s = s, total + 1, nil end
+  end
+  if s and s + total < 1048576 then
     local id = f .. '-*'
     local added
     if shape == 'b' then
-      for i = 6, total, 2 do
-        added = try('XADD', key, id, 'stored', now, 'timestamp', ARGV[i], 'body', ARGV[i + 1])
+      for i = at, total, 2 do
+        added = try('XADD', key, id, 'stored', now, 'timestamp', args[i], 'body', args[i + 1])
         if added.err then
           problem = added.err
           break
@@ -58,8 +80,8 @@ if shape ~= 'a' and auto and not several and begun == 0 then
         done = done + 1
       end
     else
-      for i = 6, total, 3 do
-        added = try('XADD', key, id, 'stored', now, 'key', ARGV[i], 'timestamp', ARGV[i + 1], 'body', ARGV[i + 2])
+      for i = at, total, 3 do
+        added = try('XADD', key, id, 'stored', now, 'key', args[i], 'timestamp', args[i + 1], 'body', args[i + 2])
         if added.err then
           problem = added.err
           break
@@ -67,13 +89,13 @@ if shape ~= 'a' and auto and not several and begun == 0 then
         done = done + 1
       end
     end
-    at = total + 1
+    at, known = total + 1, f
   end
 end
 local key, first, second, id = KEYS[2], {}, {}, {}
 while at <= total do
   if several then
-    key = KEYS[tonumber(ARGV[at])]
+    key = KEYS[tonumber(args[at])]
     at = at + 1
   end
   if not second[key] then
@@ -87,7 +109,7 @@ while at <= total do
   local count = 2
   if shape == 'k' then count = 3 end
   if shape == 'a' then
-    count = tonumber(ARGV[at])
+    count = tonumber(args[at])
     at = at + 1
   end
   if done >= begun then
@@ -101,11 +123,11 @@ while at <= total do
     if not auto then to = first[key] .. '-' .. s end
     local added
     if shape == 'b' then
-      added = try('XADD', key, to, 'stored', now, 'timestamp', ARGV[at], 'body', ARGV[at + 1])
+      added = try('XADD', key, to, 'stored', now, 'timestamp', args[at], 'body', args[at + 1])
     elseif shape == 'k' then
-      added = try('XADD', key, to, 'stored', now, 'key', ARGV[at], 'timestamp', ARGV[at + 1], 'body', ARGV[at + 2])
+      added = try('XADD', key, to, 'stored', now, 'key', args[at], 'timestamp', args[at + 1], 'body', args[at + 2])
     else
-      added = try('XADD', key, to, 'stored', now, unpack(ARGV, at, at + count - 1))
+      added = try('XADD', key, to, 'stored', now, unpack(args, at, at + count - 1))
     end
     if added.err then
       problem = added.err
@@ -117,11 +139,13 @@ while at <= total do
   at = at + count
 end
 if not problem then
-  call('SET', KEYS[1], epoch .. ':' .. number .. ':0', 'PX', ARGV[3])
+  local ids = '::'
+  if known then ids = ':' .. known .. ':' .. KEYS[2] end
+  call('SET', KEYS[1], epoch .. ':' .. number .. ':0' .. ids, 'PX', ARGV[3])
   return {1}
 end
 if done > begun then
-  call('SET', KEYS[1], epoch .. ':' .. (number - 1) .. ':' .. done, 'PX', ARGV[3])
+  call('SET', KEYS[1], epoch .. ':' .. (number - 1) .. ':' .. done .. '::', 'PX', ARGV[3])
 end
 return {0, done, problem}
 ";

@@ -83,6 +83,45 @@ fn offsets_count_messages_also_behind_those_of_others() {
     });
 }
 
+/// A producer goes on with the ids of its last part, whatever was done to the stream meanwhile.
+#[test]
+fn what_others_do_between_parts_is_noticed() {
+    testkit::block_on(async {
+        let server = Private::new();
+        let point = server.open().await.expect("open");
+        let (tool, last) = (server.tool(), u64::from(u32::MAX >> 12));
+        let spec = || QueueSpec::new(unique("between"), 1);
+        let (one, other) = (queue(&*point, spec()).await, queue(&*point, spec()).await);
+        let mut producer = producer(&*point).await;
+        let offsets = |got: Vec<(u64, String)>| got.into_iter().map(|(offset, _)| offset).collect::<Vec<_>>();
+        // The second half of the ids ends within a part, behind its first message, and before it.
+        for (set, then) in [(last - 2, [last - 1, last, last + 1]), (last - 1, [last, last + 1, last + 2])] {
+            let queue = queue(&*point, spec()).await;
+            send(&mut *producer, texts(&queue, numbered(1))).await;
+            tool.run(&["XSETID", &queue, &format!("0-{set}")]);
+            send(&mut *producer, texts(&queue, numbered(3))).await;
+            assert_eq!(offsets(read(&*point, &queue, 4).await)[1..], then);
+        }
+        // Another stream has ids of others.
+        send(&mut *producer, texts(&one, numbered(2))).await;
+        tool.run(&["XADD", &other, "9-7", "body", "theirs"]);
+        send(&mut *producer, texts(&other, numbered(2))).await;
+        send(&mut *producer, texts(&one, numbered(2))).await;
+        assert_eq!(offsets(read(&*point, &one, 4).await), [1, 2, 3, 4]);
+        assert_eq!(offsets(read(&*point, &other, 3).await), [(9 << 20) + 7, (9 << 20) + 8, (9 << 20) + 9]);
+        // A second half that is no id of ours: the next first half.
+        tool.run(&["XSETID", &one, "0-5000000"]);
+        send(&mut *producer, texts(&one, numbered(2))).await;
+        assert_eq!(offsets(read(&*point, &one, 6).await), [1, 2, 3, 4, 1 << 20, (1 << 20) + 1]);
+        // The stream goes: nothing makes it again.
+        tool.run(&["DEL", &one]);
+        let error = producer.send(texts(&one, numbered(2))).await.error.expect("there is no stream");
+        assert_eq!(error.status, StatusCode::NotFound, "{error}");
+        assert_eq!(tool.run(&["EXISTS", &one]), "0");
+        point.close().await.expect("closed");
+    });
+}
+
 /// A user who may not ask for the version gets ids from the script, as servers before 7.0 do.
 #[test]
 fn ids_are_the_same_on_servers_that_do_not_make_them() {

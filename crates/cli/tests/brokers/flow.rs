@@ -98,7 +98,7 @@ impl Flow {
 
     /// The same, which nobody waits for.
     pub fn launch_worker(&self) -> Process {
-        Process::start(self.home.command(&["worker", "--http-port", "0", "-c", &self.file]))
+        Process::start(self.home.worker_command(&["-c", &self.file]))
     }
 
     /// Ends the load and the worker: nothing was lost, and the order of each key kept.

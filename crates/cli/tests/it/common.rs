@@ -64,8 +64,12 @@ impl Home {
 
     /// A worker on a free port, with these arguments more. Its queue is `connectorStore` in this home.
     pub fn worker(&self, arguments: &[&str]) -> Worker {
-        let arguments = [&["worker", "--http-port", "0"], arguments].concat();
-        Worker::start(self.command(&arguments))
+        Worker::start(self.worker_command(arguments))
+    }
+
+    /// The same, not started.
+    pub fn worker_command(&self, arguments: &[&str]) -> Command {
+        self.command(&[&["worker", "--http-port", "0"], arguments].concat())
     }
 
     /// The access point of the worker's queue.

@@ -67,28 +67,35 @@ pub(super) async fn of(link: &Link, stream: &ShortString, deadline: Instant) -> 
 /// `limit`: until then the newest message has to come.
 async fn once(link: &Link, stream: &ShortString, limit: Instant, deadline: Instant) -> Result<(u64, u64)> {
     let (front, back) = (link.channel(deadline).await?, link.channel(deadline).await?);
-    let mut first = consume(link, &front, stream, Place::First, 1, "first", deadline).await?;
-    let mut last = consume(link, &back, stream, Place::Last, u16::MAX, "last", deadline).await?;
-    let bounds = match next_or_silence(link, &front, stream, &mut first, deadline).await? {
-        None => (0, 0),
-        Some(oldest) => {
-            let Ok(newest) = timeout_at(limit, next(link, stream, &mut last, deadline)).await else {
-                layout::close(front);
-                layout::close(back);
-                return Err(silent(link, stream));
-            };
-            let mut end = offset(stream, &newest?)?;
-            let answer = back.basic_qos(1, BasicQosOptions::default());
-            link.call("looking for the end of a stream", deadline, answer).await?;
-            while let Some(Some(Ok(more))) = last.next().now_or_never() {
-                end = offset(stream, &more)?;
-            }
-            (offset(stream, &oldest)?, end + 1)
-        }
-    };
+    let bounds = look(link, stream, &front, &back, limit, deadline).await;
     layout::close(front);
     layout::close(back);
-    Ok(bounds)
+    bounds
+}
+
+async fn look(
+    link: &Link,
+    stream: &ShortString,
+    front: &Channel,
+    back: &Channel,
+    limit: Instant,
+    deadline: Instant,
+) -> Result<(u64, u64)> {
+    let mut first = consume(link, front, stream, Place::First, 1, "first", deadline).await?;
+    let mut last = consume(link, back, stream, Place::Last, u16::MAX, "last", deadline).await?;
+    let Some(oldest) = next_or_silence(link, front, stream, &mut first, deadline).await? else {
+        return Ok((0, 0));
+    };
+    let newest = timeout_at(limit, next(link, stream, &mut last, deadline)).await;
+    let newest = newest.map_err(|_| silent(link, stream))??;
+    let begin = offset(stream, &oldest)?;
+    let mut end = offset(stream, &newest)?;
+    let answer = back.basic_qos(1, BasicQosOptions::default());
+    link.call("looking for the end of a stream", deadline, answer).await?;
+    while let Some(Some(Ok(more))) = last.next().now_or_never() {
+        end = offset(stream, &more)?;
+    }
+    Ok((begin, end + 1))
 }
 
 /// There are messages, and the newest does not come.

@@ -33,6 +33,16 @@ local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
 local auto, shape, several = ARGV[4] == '1', ARGV[5], #KEYS > 2
 local args, done, at, total = ARGV, 0, 6, #ARGV
 local problem, known
+-- How many arguments a message is; where the shape is any, it says so itself.
+local each = shape == 'k' and 3 or 2
+-- Adds the message whose arguments begin there.
+local function add(key, id, i, count)
+  if shape == 'b' then return try('XADD', key, id, 'stored', now, 'timestamp', args[i], 'body', args[i + 1]) end
+  if shape == 'k' then
+    return try('XADD', key, id, 'stored', now, 'key', args[i], 'timestamp', args[i + 1], 'body', args[i + 2])
+  end
+  return try('XADD', key, id, 'stored', now, unpack(args, i, i + count - 1))
+end
 -- Both parts of the last id of a stream, or nil and an error.
 local function last(key)
   local info = try('XINFO', 'STREAM', key)
@@ -48,17 +58,11 @@ if shape ~= 'a' and auto and not several and begun == 0 then
   if stream == key and call('EXISTS', key) == 1 then
     -- Asked for the last id, the server would answer two messages too: the first one that is added tells it. An error, such
     -- as that others added larger ids, is found again below.
-    local added
-    if shape == 'b' then
-      added = try('XADD', key, half .. '-*', 'stored', now, 'timestamp', args[6], 'body', args[7])
-    else
-      added = try('XADD', key, half .. '-*', 'stored', now, 'key', args[6], 'timestamp', args[7], 'body', args[8])
-    end
+    local added = add(key, half .. '-*', at, each)
     if not added.err then
       f, s = half, tonumber(string.match(added, '%-(%d+)$'))
       if s < 1048576 then
-        done = 1
-        at = shape == 'b' and 8 or 9
+        done, at = 1, at + each
       else
         try('XDEL', key, added)
       end
@@ -106,8 +110,7 @@ while at <= total do
     end
     first[key], second[key], id[key] = f, tonumber(s), f .. '-*'
   end
-  local count = 2
-  if shape == 'k' then count = 3 end
+  local count = each
   if shape == 'a' then
     count = tonumber(args[at])
     at = at + 1
@@ -121,14 +124,7 @@ while at <= total do
     end
     local to = id[key]
     if not auto then to = first[key] .. '-' .. s end
-    local added
-    if shape == 'b' then
-      added = try('XADD', key, to, 'stored', now, 'timestamp', args[at], 'body', args[at + 1])
-    elseif shape == 'k' then
-      added = try('XADD', key, to, 'stored', now, 'key', args[at], 'timestamp', args[at + 1], 'body', args[at + 2])
-    else
-      added = try('XADD', key, to, 'stored', now, unpack(args, at, at + count - 1))
-    end
+    local added = add(key, to, at, count)
     if added.err then
       problem = added.err
       break

@@ -13,6 +13,13 @@ use testkit::server::ServerFixture;
 
 use crate::fixture::{Private, Shared, properties};
 
+/// A new queue of one partition.
+async fn queue(point: &dyn MessagingAccessPoint, name: &str) -> Arc<str> {
+    let queue: Arc<str> = unique(name).into();
+    point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+    queue
+}
+
 async fn texts(point: &dyn MessagingAccessPoint, queue: &Arc<str>, count: usize) -> Vec<String> {
     let options = ConsumerOptions { group: unique("group"), prefetch_bytes: None };
     let mut consumer = point.pull_consumer(options).await.expect("a consumer");
@@ -65,8 +72,7 @@ fn transactions_of_others_are_read_as_they_ended() {
     block_on(async {
         let fixture = Private::new();
         let point = fixture.open().await.expect("open");
-        let queue: Arc<str> = unique("transactions").into();
-        point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+        let queue = queue(&*point, "transactions").await;
         fixture.tools.transactions(&queue);
         let committed = ["committed-1", "plain-1", "committed-2", "committed-3", "plain-2"];
         let place = QueuePartition::new(queue.clone(), 0);
@@ -108,8 +114,7 @@ fn positions_are_seen_by_kafkas_tools() {
     block_on(async {
         let fixture = Private::new();
         let point = fixture.open().await.expect("open");
-        let queue: Arc<str> = unique("positions").into();
-        point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+        let queue = queue(&*point, "positions").await;
         let mut producer = point.producer(ProducerOptions::default()).await.expect("a producer");
         let report = producer.send(batch(&queue, &[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()])).await;
         assert!(report.error.is_none(), "{report:?}");
@@ -170,8 +175,7 @@ fn every_compression_is_kafkas() {
         for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
             let given = properties(&[("client.compression.type", compression)]);
             let point = fixture.driver().connect(&fixture.url(), &given).await.expect("open");
-            let queue: Arc<str> = unique(compression).into();
-            point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+            let queue = queue(&*point, compression).await;
             let mut producer = point.producer(ProducerOptions::default()).await.expect("a producer");
             let bodies: Vec<_> =
                 (0..500).map(|n| format!("{n} {}", "text ".repeat(n % 90)).into_bytes()).collect();

@@ -45,22 +45,32 @@ impl Marks {
     /// The position moves without a record. Only the last one between two records counts.
     pub fn advance(&mut self, partition: &SourcePartition, position: Position) {
         let here = self.records;
-        let same = |mark: &Mark| mark.after == here && !mark.run && mark.partition == *partition;
-        self.marks.retain(|mark| !same(mark));
+        let tail = self.marks.partition_point(|mark| mark.after < here);
+        let replaced = self.marks[tail..].iter().position(|mark| !mark.run && mark.partition == *partition);
+        if let Some(replaced) = replaced {
+            self.marks.remove(tail + replaced);
+        }
         let Position { base, step } = position;
         self.marks.push(Mark { after: here, partition: partition.clone(), base, step, run: false });
+    }
+
+    /// The last record that the mark at `index` tells of. A run ends before the record that begins the next one, and
+    /// with the record behind which a position moves on its own.
+    fn end(&self, index: usize) -> usize {
+        let mark = &self.marks[index];
+        match self.marks.get(index + 1) {
+            _ if !mark.run => mark.after,
+            Some(next) => next.after - usize::from(next.run),
+            None => self.records,
+        }
     }
 
     /// The positions once `durable` records from the front are.
     pub fn at(&self, durable: usize) -> HashMap<SourcePartition, Position> {
         let mut positions = HashMap::new();
         for (index, mark) in self.marks.iter().enumerate().take_while(|(_, mark)| mark.after <= durable) {
-            let end = self
-                .marks
-                .get(index + 1)
-                .map_or(self.records, |next| next.after.max(1) - usize::from(next.run));
-            let further = if mark.run { durable.min(end).saturating_sub(mark.after) as u64 } else { 0 };
-            positions.insert(mark.partition.clone(), Position::at(&mark.base, mark.step + further));
+            let further = durable.min(self.end(index)) - mark.after;
+            positions.insert(mark.partition.clone(), Position::at(&mark.base, mark.step + further as u64));
         }
         positions
     }
@@ -74,10 +84,9 @@ impl Marks {
     pub fn drop_front(&mut self, durable: usize) {
         let mut kept = Vec::new();
         for (index, mark) in self.marks.iter().enumerate() {
-            let next_start = self.marks.get(index + 1).map_or(usize::MAX, |next| next.after);
             if mark.after > durable {
                 kept.push(Mark { after: mark.after - durable, ..mark.clone() });
-            } else if mark.run && next_start > durable + 1 && self.records > durable {
+            } else if self.end(index) > durable {
                 let further = (durable + 1 - mark.after) as u64;
                 kept.push(Mark { after: 1, step: mark.step + further, ..mark.clone() });
             }
@@ -108,6 +117,19 @@ mod tests {
         assert_eq!(marks.all()[&p].step, 1000);
     }
 
+    /// The last record of a run, where the position of another partition moves behind it, is the run's all the same.
+    #[test]
+    fn what_is_left_of_a_run_goes_up_to_an_advance() {
+        let (p, q, base): (_, _, Arc<str>) = (partition("a"), partition("b"), "{}".into());
+        let mut marks = Marks::default();
+        (1..=41).for_each(|step| marks.record(&p, &base, step));
+        marks.advance(&q, Position::at(&base, 0));
+        marks.drop_front(40);
+        assert_eq!(marks.at(0).len(), 0);
+        assert_eq!(marks.at(1)[&p].step, 41);
+        assert_eq!(marks.at(1)[&q].step, 0);
+    }
+
     #[derive(Debug, Clone)]
     enum Op {
         Record(u8, u8, u64),
@@ -122,6 +144,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
         /// Against the plain way: the position of every record written down.
         #[test]
         fn positions_are_those_of_the_last_durable_record(ops in prop::collection::vec(op(), 0..60), cut in 0..60usize, more in 0..60usize) {

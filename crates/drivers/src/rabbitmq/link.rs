@@ -103,9 +103,29 @@ impl Link {
         }
     }
 
+    /// One attempt.
+    ///
+    /// lapin 4.12 keeps the error with which the broker closed a channel (a queue that is not there, mostly) and refuses
+    /// with it whatever is sent on a later channel of the same number, which comes after 2,047 others. The broker itself
+    /// refuses no channel, so after a refusal the connection is left to who still uses it, and another one is made.
     pub async fn try_channel(&self, deadline: Instant) -> Result<Channel> {
+        const WHAT: &str = "opening a channel";
         let connection = self.connection(deadline).await?;
-        self.call("opening a channel", deadline, connection.create_channel()).await
+        match self.call(WHAT, deadline, connection.create_channel()).await {
+            Err(error) if error.status != StatusCode::Timeout && connection.status().connected() => {
+                self.leave(&connection).await;
+                let connection = self.connection(deadline).await?;
+                self.call(WHAT, deadline, connection.create_channel()).await
+            }
+            ended => ended,
+        }
+    }
+
+    async fn leave(&self, connection: &Arc<Connection>) {
+        let mut current = self.current.lock().await;
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            *current = None;
+        }
     }
 
     /// Waits for a call of lapin, and not beyond the deadline. Whatever lies before the answer is read.

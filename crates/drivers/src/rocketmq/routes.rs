@@ -19,7 +19,7 @@ use super::frame::Request;
 use super::name::Names;
 use crate::common::lock;
 
-/// After so long the name servers are asked again: a topic may have got more queues.
+/// After so long the name servers are asked again: a topic may have got more queues, or another broker.
 const FRESH: Duration = Duration::from_secs(30);
 
 /// One queue of a topic at a broker.
@@ -51,7 +51,6 @@ pub(super) struct Route {
     pub partitions: Vec<Partition>,
     /// Every broker that has it, slaves too.
     pub brokers: Vec<String>,
-    at: Instant,
 }
 
 impl Route {
@@ -69,7 +68,6 @@ impl Route {
             topic: queue.into(),
             partitions: (0..partitions).map(partition).collect(),
             brokers: Vec::new(),
-            at: Instant::now(),
         }
     }
 
@@ -134,7 +132,8 @@ const MAX_QUEUES: u32 = 65_536;
 pub(super) struct Routes {
     pub client: Arc<Client>,
     pub names: Names,
-    known: Mutex<HashMap<Arc<str>, Arc<Route>>>,
+    /// With the time of the last look.
+    known: Mutex<HashMap<Arc<str>, (Instant, Arc<Route>)>>,
 }
 
 impl Routes {
@@ -144,12 +143,12 @@ impl Routes {
 
     /// What is known, if it is fresh.
     pub fn fresh(&self, queue: &str) -> Option<Arc<Route>> {
-        lock(&self.known).get(queue).filter(|route| route.at.elapsed() < FRESH).cloned()
+        lock(&self.known).get(queue).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, route)| route.clone())
     }
 
     /// What is known, however old.
     pub fn known(&self, queue: &str) -> Option<Arc<Route>> {
-        lock(&self.known).get(queue).cloned()
+        lock(&self.known).get(queue).map(|(_, route)| route.clone())
     }
 
     pub fn forget(&self, queue: &str) {
@@ -181,42 +180,52 @@ impl Routes {
     }
 
     /// Asks the name servers. Where they cannot say, what was known before counts: messages go on while they are away.
+    ///
+    /// A name server tells of fewer queues, or of no topic, where it is gone, and also where its broker is not (yet)
+    /// registered: only what it says after every broker of the topic was seen there counts. Partitions keep their
+    /// numbers meanwhile.
     pub async fn look(&self, queue: &str, deadline: Instant) -> Result<Arc<Route>> {
         let topic = self.names.topic(queue)?;
-        let known = lock(&self.known).get(queue).cloned();
-        let request =
-            Request::new(GET_ROUTEINFO_BY_TOPIC).field("topic", &topic).field("acceptStandardJsonOnly", true);
-        let answer = match self.client.name_server(&request, deadline).await {
-            Ok(answer) => answer,
-            Err(error) => return known.filter(|_| error.is_retriable()).ok_or(error),
+        let known = self.known(queue);
+        let or_known = |error: Error| match &known {
+            Some(known) if error.is_retriable() => Ok(self.stay(known)),
+            _ => Err(error),
         };
-        if answer.code != TOPIC_NOT_EXIST {
-            let answer = expect(&self.client.servers, &format!("looking for queue {queue}"), answer)?;
-            let read: TopicRoute = parse(&answer.body, &self.client.servers)?;
-            if let Some(route) = self.route(queue, &topic, read) {
-                return match known.filter(|known| known.partitions.len() > route.partitions.len()) {
-                    Some(known) => self.fewer(known, route, deadline).await,
-                    None => Ok(self.keep(route)),
-                };
+        let found = match self.ask(queue, &topic, deadline).await {
+            Ok(found) => found,
+            Err(error) => return or_known(error),
+        };
+        let before = known.as_ref().map_or(1, |known| known.partitions.len());
+        if let Some(route) = found.filter(|route| route.partitions.len() >= before) {
+            return Ok(self.keep(route));
+        }
+        let masters = match self.masters(deadline).await {
+            Ok(masters) => masters,
+            Err(error) => return or_known(error),
+        };
+        if let Some(known) = known.as_ref().filter(|known| !known.all_here(&masters)) {
+            return Ok(self.stay(known));
+        }
+        match self.ask(queue, &topic, deadline).await {
+            Ok(Some(route)) => Ok(self.keep(route)),
+            Ok(None) => {
+                self.forget(queue);
+                Err(error::no_queue(queue))
             }
+            Err(error) => or_known(error),
         }
-        self.absent(queue, known, deadline).await
     }
 
-    /// The topic has fewer queues than it had, which may be because a broker is away: then its partitions keep their numbers.
-    async fn fewer(&self, known: Arc<Route>, now: Route, deadline: Instant) -> Result<Arc<Route>> {
-        let masters = self.masters(deadline).await?;
-        if known.all_here(&masters) { Ok(self.keep(now)) } else { Ok(known) }
-    }
-
-    /// The name servers do not know the topic, which may be because its broker is away.
-    async fn absent(&self, queue: &str, known: Option<Arc<Route>>, deadline: Instant) -> Result<Arc<Route>> {
-        let masters = self.masters(deadline).await?;
-        if let Some(route) = known.filter(|route| !route.all_here(&masters)) {
-            return Ok(route);
+    /// What a name server says now. `None`: no broker of the region has the topic, as far as it knows.
+    async fn ask(&self, queue: &str, topic: &str, deadline: Instant) -> Result<Option<Route>> {
+        let request =
+            Request::new(GET_ROUTEINFO_BY_TOPIC).field("topic", topic).field("acceptStandardJsonOnly", true);
+        let answer = self.client.name_server(&request, deadline).await?;
+        if answer.code == TOPIC_NOT_EXIST {
+            return Ok(None);
         }
-        self.forget(queue);
-        Err(error::no_queue(queue))
+        let answer = expect(&self.client.servers, &format!("looking for queue {queue}"), answer)?;
+        Ok(self.route(queue, topic, parse(&answer.body, &self.client.servers)?))
     }
 
     /// The masters of the region: name and address, in order of names.
@@ -261,14 +270,20 @@ impl Routes {
 
     fn keep(&self, route: Route) -> Arc<Route> {
         let mut known = lock(&self.known);
-        if let Some(old) = known.get(&route.queue).filter(|old| old.same_places(&route)) {
+        if let Some((_, old)) = known.get(&route.queue).filter(|(_, old)| old.same_places(&route)) {
             for (new, old) in route.partitions.iter().zip(&old.partitions) {
                 new.was_acknowledged(old.acknowledged());
             }
         }
         let route = Arc::new(route);
-        known.insert(route.queue.clone(), route.clone());
+        known.insert(route.queue.clone(), (Instant::now(), route.clone()));
         route
+    }
+
+    /// What was known counts for as long again.
+    fn stay(&self, route: &Arc<Route>) -> Arc<Route> {
+        lock(&self.known).insert(route.queue.clone(), (Instant::now(), route.clone()));
+        route.clone()
     }
 
     /// `None`: no broker of the region has it.
@@ -295,7 +310,6 @@ impl Routes {
             topic: topic.into(),
             partitions,
             brokers,
-            at: Instant::now(),
         })
     }
 }
@@ -342,6 +356,27 @@ fn quoted(body: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn routes(name_server: &str) -> Routes {
+        let url = "oms:rocketmq://h/c".parse().expect("a URL");
+        let config = super::super::config::Config::parse(&url, &Default::default()).expect("read");
+        Routes::new(Client::new(config, vec![name_server.into()]), Names::of(&url).expect("names"))
+    }
+
+    #[test]
+    fn what_is_known_counts_on_while_no_name_server_answers() {
+        // Nothing listens there.
+        let routes = routes("127.0.0.1:1");
+        let looked = Instant::now().checked_sub(FRESH * 2).expect("a machine that runs for a minute");
+        lock(&routes.known).insert("q".into(), (looked, Arc::new(Route::for_tests("q", 2))));
+        assert!(routes.fresh("q").is_none());
+        let runtime = crate::common::runtime::handle().expect("a runtime");
+        let found = runtime.block_on(routes.look("q", Instant::now() + FRESH)).expect("what was known");
+        assert_eq!(found.partitions.len(), 2);
+        assert!(routes.fresh("q").is_some(), "it would be asked for again at once, and for ever");
+        let other = runtime.block_on(routes.look("other", Instant::now() + FRESH));
+        assert_eq!(other.expect_err("nobody knows").status, StatusCode::Unavailable);
+    }
+
     #[test]
     fn partitions_are_counted_over_brokers_in_the_order_of_their_names() {
         let text = br#"{"brokerDatas":[
@@ -350,9 +385,7 @@ mod tests {
             {"brokerName":"x","cluster":"other","brokerAddrs":{0:"h:9"}}],
             "queueDatas":[{"brokerName":"a","writeQueueNums":2},{"brokerName":"b","writeQueueNums":1},
             {"brokerName":"x","writeQueueNums":8}]}"#;
-        let url = "oms:rocketmq://h/c".parse().expect("a URL");
-        let config = super::super::config::Config::parse(&url, &Default::default()).expect("read");
-        let routes = Routes::new(Client::new(config, vec!["h:9876".into()]), Names::of(&url).expect("names"));
+        let routes = routes("h:9876");
         let route = routes.route("q", "q", parse(text, "x").expect("read")).expect("a route");
         let places: Vec<_> = route.partitions.iter().map(|found| (&*found.broker, found.queue_id)).collect();
         assert_eq!(places, [("h:1", 0), ("h:1", 1), ("h:2", 0)]);

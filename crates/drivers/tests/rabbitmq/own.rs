@@ -419,6 +419,24 @@ fn a_slow_reader_keeps_its_connection() {
 
 /// Where a stream begins and ends is asked by consumers, whose messages RabbitMQ may send before it says that there is such
 /// a consumer. Streams that were just written show it most.
+/// A connection has numbers for 2,047 channels. The broker closes the channel on which a queue is asked for that is not there.
+#[test]
+fn looking_in_vain_leaves_a_point_as_it_was() {
+    block_on(async {
+        let point = open(Queues::Streams).await;
+        let queue = unique("seen");
+        point.resources().create_queue(&QueueSpec::new(&queue, 2)).await.expect("created");
+        for _ in 0..1100 {
+            let absent = point.resources().describe_queue("t-absent").await;
+            assert_eq!(absent.expect_err("there is none").status, StatusCode::NotFound);
+        }
+        let found = point.resources().describe_queue(&queue).await.expect("it is there");
+        assert_eq!(found.partitions.len(), 2);
+        point.resources().delete_queue(&queue).await.expect("deleted");
+        point.close().await.expect("closed");
+    });
+}
+
 #[test]
 fn new_streams_are_read_at_once() {
     const AT_ONCE: usize = 4;

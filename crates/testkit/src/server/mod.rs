@@ -1,4 +1,4 @@
-//! The suite of brokers that are servers: D31 to D40 of `docs/specs/driver.md`, each against a real broker of the test's own
+//! The suite of brokers that are servers: D31 to D41 of `docs/specs/driver.md`, each against a real broker of the test's own
 //! that is stopped, killed, frozen, filled and cut off. In a driver's tests:
 //!
 //! ```text
@@ -8,6 +8,7 @@
 mod access;
 mod load;
 mod outages;
+mod returning;
 
 use async_trait::async_trait;
 use openmessaging::{AccessPointUrl, Properties, StatusCode};
@@ -25,6 +26,8 @@ pub use outages::{
     d34_slow_brokers_cost_no_memory, d35_a_full_broker_is_waited_for, d36_a_deleted_queue_is_told,
     d38_every_call_ends,
 };
+
+pub use returning::d41_nothing_is_said_to_be_missing;
 
 /// A way to connect that must work (D37), or must fail with a status.
 #[derive(Debug, Clone)]
@@ -94,7 +97,8 @@ macro_rules! server_suite {
             d37_accesses_work_or_say_why_not
             d38_every_call_ends
             d39_namespaces_do_not_meet
-            d40_diagnosis_names_what_to_change);
+            d40_diagnosis_names_what_to_change
+            d41_nothing_is_said_to_be_missing);
     };
     (@each $fixture:expr; $($clause:ident)*) => {
         $(

@@ -1,0 +1,164 @@
+//! What is asked while a broker comes back: D41.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use openmessaging::{
+    AccessPointUrl, ConsumerOptions, Driver, Error, MessagingAccessPoint, Properties, QueuePartition, Result,
+};
+
+use super::ServerFixture;
+use crate::broker::End;
+use crate::driver::kit::{Point, numbered, open, unique};
+
+const MESSAGES: usize = 20;
+const COMMITTED: u64 = 7;
+
+/// How soon everything is told again after the broker's return.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is there, and must be told, by whoever is asked.
+#[derive(Clone)]
+struct There {
+    queue: Arc<str>,
+    store: String,
+    /// Committed to the first partition, where positions are the broker's.
+    group: Option<String>,
+    /// Whether messages have offsets.
+    offsets: bool,
+}
+
+/// Counted by those who ask.
+#[derive(Default)]
+struct Asking {
+    stop: AtomicBool,
+    /// Rounds in which everything was told.
+    complete: [AtomicUsize; 2],
+}
+
+/// D41: while a broker ends and comes back, nothing is said to be missing that is there.
+pub async fn d41_nothing_is_said_to_be_missing<F: ServerFixture>(fixture: &mut F) {
+    let point = open(fixture).await;
+    let there = put_there(&point).await;
+    let asking = Arc::new(Asking::default());
+    let from = (fixture.driver(), fixture.url(), fixture.properties());
+    let (old, what, shared) = (point.point.clone(), there.clone(), asking.clone());
+    let of_old = std::thread::spawn(move || crate::block_on(ask_often(old, what, shared)));
+    let (what, shared) = (there.clone(), asking.clone());
+    let of_new = std::thread::spawn(move || crate::block_on(ask_anew(from, what, shared)));
+    for how in [End::Stop, End::Kill, End::Kill] {
+        fixture.broker().end(how);
+        std::thread::sleep(Duration::from_millis(300));
+        fixture.broker().start_again();
+        let begin = Instant::now();
+        let complete = || [0, 1].map(|who| asking.complete[who].load(Ordering::SeqCst));
+        let before = complete();
+        while complete().iter().zip(&before).any(|(now, before)| *now < before + 2) {
+            if begin.elapsed() > PATIENCE || of_old.is_finished() || of_new.is_finished() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if of_old.is_finished() || of_new.is_finished() {
+            break;
+        }
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "not everything is told after {how:?}: {before:?}, {:?}",
+            complete()
+        );
+    }
+    asking.stop.store(true, Ordering::SeqCst);
+    for (who, ended) in [("a point that was open", of_old.join()), ("a new point", of_new.join())] {
+        let told = ended.expect("the thread that asks");
+        assert!(told.is_ok(), "{who} was told: {}", told.err().unwrap_or_default());
+    }
+    point.delete(&there.queue).await;
+    point.close().await;
+}
+
+async fn put_there(point: &Point) -> There {
+    let queue = point.queue("d41", 2).await;
+    point.send_texts(&queue, numbered(MESSAGES)).await;
+    let store = unique("store");
+    point.point.key_value_store(&store).await.expect("a store").put("k", b"v").await.expect("put");
+    let mut group = None;
+    if point.can.broker_positions && point.can.offsets {
+        let name = unique("group");
+        let mut consumer = point.consumer(&name).await;
+        consumer.commit(&[(QueuePartition::new(queue.clone(), 0), COMMITTED)]).await.expect("committed");
+        consumer.close().await.expect("closed");
+        group = Some(name);
+    }
+    There { queue, store, group, offsets: point.can.offsets }
+}
+
+type Told = std::result::Result<(), String>;
+
+/// One round of questions. `Ok(false)`: the broker is away.
+async fn ask(point: &dyn MessagingAccessPoint, there: &There) -> std::result::Result<bool, String> {
+    match questions(point, there).await {
+        Ok(None) => Ok(true),
+        Ok(Some(wrong)) => Err(wrong),
+        Err(error) if error.is_retriable() => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What was told wrong.
+async fn questions(point: &dyn MessagingAccessPoint, there: &There) -> Result<Option<String>> {
+    let described = point.resources().describe_queue(&there.queue).await?;
+    let first = &described.partitions[0];
+    if there.offsets && first.end - first.begin != MESSAGES as u64 {
+        return Ok(Some(format!("{described:?}")));
+    }
+    let value = point.key_value_store(&there.store).await?.get("k").await?;
+    if value.as_ref().is_none_or(|found| found.value != *b"v") {
+        return Ok(Some(format!("the store has {value:?}")));
+    }
+    let Some(group) = &there.group else { return Ok(None) };
+    let options = ConsumerOptions { group: group.clone(), prefetch_bytes: None };
+    let mut consumer = point.pull_consumer(options).await?;
+    let committed = consumer.committed(&QueuePartition::new(there.queue.clone(), 0)).await?;
+    Ok((committed != Some(COMMITTED)).then(|| format!("{committed:?} is committed")))
+}
+
+/// Begins to ask every few milliseconds, whatever is still unanswered: what is told wrong for a moment only is to be met.
+async fn ask_often(point: Arc<dyn MessagingAccessPoint>, there: There, asking: Arc<Asking>) -> Told {
+    let mut under_way = FuturesUnordered::new();
+    let mut moments = tokio::time::interval(Duration::from_millis(3));
+    while !asking.stop.load(Ordering::SeqCst) {
+        tokio::select! {
+            _ = moments.tick() => under_way.push(ask(&*point, &there)),
+            Some(told) = under_way.next() => {
+                asking.complete[0].fetch_add(usize::from(told?), Ordering::SeqCst);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Connects each time.
+async fn ask_anew(
+    (driver, url, properties): (Arc<dyn Driver>, AccessPointUrl, Properties),
+    there: There,
+    asking: Arc<Asking>,
+) -> Told {
+    while !asking.stop.load(Ordering::SeqCst) {
+        match driver.connect(&url, &properties).await {
+            Ok(point) => {
+                if ask(&*point, &there).await? {
+                    asking.complete[1].fetch_add(1, Ordering::SeqCst);
+                }
+                let _: std::result::Result<(), Error> = point.close().await;
+            }
+            Err(error) if error.is_retriable() => {}
+            Err(error) => return Err(format!("connecting: {error}")),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

@@ -17,6 +17,12 @@ use crate::driver::kit::{Point, numbered, open, unique};
 const MESSAGES: usize = 20;
 const COMMITTED: u64 = 7;
 
+/// Between questions.
+const MOMENTS: Duration = Duration::from_millis(4);
+
+/// Questions that wait for their answers.
+const AT_ONCE: usize = 400;
+
 /// How soon everything is told again after the broker's return.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -98,22 +104,30 @@ async fn put_there(point: &Point) -> There {
 
 type Told = std::result::Result<(), String>;
 
+fn passing(error: &Error) -> Told {
+    if error.is_retriable() { Ok(()) } else { Err(error.to_string()) }
+}
+
 /// One round of questions. `Ok(false)`: the broker is away.
 async fn ask(point: &dyn MessagingAccessPoint, there: &There) -> std::result::Result<bool, String> {
     match questions(point, there).await {
         Ok(None) => Ok(true),
         Ok(Some(wrong)) => Err(wrong),
-        Err(error) if error.is_retriable() => Ok(false),
-        Err(error) => Err(error.to_string()),
+        Err(error) => passing(&error).map(|()| false),
     }
+}
+
+async fn describe(point: &dyn MessagingAccessPoint, there: &There) -> Result<Option<String>> {
+    let described = point.resources().describe_queue(&there.queue).await?;
+    let first = &described.partitions[0];
+    let complete = !there.offsets || first.end - first.begin == MESSAGES as u64;
+    Ok((!complete).then(|| format!("{described:?}")))
 }
 
 /// What was told wrong.
 async fn questions(point: &dyn MessagingAccessPoint, there: &There) -> Result<Option<String>> {
-    let described = point.resources().describe_queue(&there.queue).await?;
-    let first = &described.partitions[0];
-    if there.offsets && first.end - first.begin != MESSAGES as u64 {
-        return Ok(Some(format!("{described:?}")));
+    if let Some(wrong) = describe(point, there).await? {
+        return Ok(Some(wrong));
     }
     let value = point.key_value_store(&there.store).await?.get("k").await?;
     if value.as_ref().is_none_or(|found| found.value != *b"v") {
@@ -126,19 +140,33 @@ async fn questions(point: &dyn MessagingAccessPoint, there: &There) -> Result<Op
     Ok((committed != Some(COMMITTED)).then(|| format!("{committed:?} is committed")))
 }
 
-/// Begins to ask every few milliseconds, whatever is still unanswered: what is told wrong for a moment only is to be met.
+/// Asks everything, and meanwhile begins every few milliseconds to ask for the queue, whatever is still unanswered: what is
+/// told wrong for a moment only is to be met.
 async fn ask_often(point: Arc<dyn MessagingAccessPoint>, there: There, asking: Arc<Asking>) -> Told {
     let mut under_way = FuturesUnordered::new();
-    let mut moments = tokio::time::interval(Duration::from_millis(3));
-    while !asking.stop.load(Ordering::SeqCst) {
+    let mut moments = tokio::time::interval(MOMENTS);
+    let everything = async {
+        while !asking.stop.load(Ordering::SeqCst) {
+            asking.complete[0].fetch_add(usize::from(ask(&*point, &there).await?), Ordering::SeqCst);
+            tokio::time::sleep(MOMENTS).await;
+        }
+        Ok(())
+    };
+    tokio::pin!(everything);
+    loop {
         tokio::select! {
-            _ = moments.tick() => under_way.push(ask(&*point, &there)),
-            Some(told) = under_way.next() => {
-                asking.complete[0].fetch_add(usize::from(told?), Ordering::SeqCst);
+            told = &mut everything => return told,
+            Some(told) = under_way.next() => told?,
+            _ = moments.tick(), if under_way.len() < AT_ONCE => {
+                under_way.push(async {
+                    match describe(&*point, &there).await {
+                        Ok(wrong) => wrong.map_or(Ok(()), Err),
+                        Err(error) => passing(&error),
+                    }
+                });
             }
         }
     }
-    Ok(())
 }
 
 /// Connects each time.
@@ -158,7 +186,7 @@ async fn ask_anew(
             Err(error) if error.is_retriable() => {}
             Err(error) => return Err(format!("connecting: {error}")),
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(MOMENTS).await;
     }
     Ok(())
 }

@@ -20,8 +20,8 @@ use crate::common::{lock, runtime};
 /// Brokers end connections that are silent for 120 s.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(10);
-/// How long one name server may take before the next is asked.
-const NAME_SERVER_LIMIT: Duration = Duration::from_secs(3);
+/// How long one name server may take before the next is asked, or what is known counts on.
+pub(super) const NAME_SERVER_LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) struct Client {
     pub config: Config,

@@ -12,7 +12,7 @@ use openmessaging::{Error, Result, StatusCode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::client::{Client, expect};
+use super::client::{Client, NAME_SERVER_LIMIT, expect};
 use super::codes::*;
 use super::error;
 use super::frame::Request;
@@ -191,6 +191,8 @@ impl Routes {
             Some(known) if error.is_retriable() => Ok(self.stay(known)),
             _ => Err(error),
         };
+        let soon = Instant::now() + NAME_SERVER_LIMIT;
+        let deadline = if known.is_some() { deadline.min(soon) } else { deadline };
         let found = match self.ask(queue, &topic, deadline).await {
             Ok(found) => found,
             Err(error) => return or_known(error),

@@ -23,8 +23,8 @@ const MOMENTS: Duration = Duration::from_millis(4);
 /// Questions that wait for their answers.
 const AT_ONCE: usize = 400;
 
-/// How soon everything is told again after the broker's return.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take until everything is told again. How soon work goes on is asked by D32.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is there, and must be told, by whoever is asked.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use openmessaging::{Error, Result, StatusCode};
@@ -31,6 +31,8 @@ pub(super) struct Client {
     pub servers: String,
     /// The name server that answered last.
     good: AtomicUsize,
+    /// Made when one of them answered for the first time: before, whoever connects is told.
+    names: OnceLock<Outage>,
     peers: Mutex<HashMap<String, Arc<Peer>>>,
     pub closed: CancellationToken,
     /// What tells this client apart at the brokers.
@@ -44,7 +46,7 @@ struct Peer {
     server: Arc<str>,
     /// Held while it is connected: who wants it too waits.
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
-    /// Name servers are asked one after the other: only brokers are told of in the log.
+    /// Of a broker. Name servers are asked one after the other, and share one.
     outage: Option<Outage>,
 }
 
@@ -57,6 +59,7 @@ impl Client {
             servers: format!("rocketmq at {}", name_servers.join(",")),
             name_servers,
             good: AtomicUsize::new(0),
+            names: OnceLock::new(),
             peers: Mutex::default(),
             closed: CancellationToken::new(),
             id: format!("omsconnect@{}#{number}", std::process::id()),
@@ -150,13 +153,19 @@ impl Client {
             match self.name_server_at(index, request, limit).await {
                 Ok(answer) => {
                     self.good.store(index, Ordering::Relaxed);
+                    let servers = || format!("name server of {}", self.servers);
+                    self.names.get_or_init(|| Outage::new(servers())).works();
                     return Ok(answer);
                 }
                 Err(error) if error.status == StatusCode::Closed => return Err(error),
                 Err(error) => problem = Some(error),
             }
         }
-        Err(problem.unwrap_or_else(|| Error::new(StatusCode::BadUrl, "the URL names no server")))
+        let problem = problem.unwrap_or_else(|| Error::new(StatusCode::BadUrl, "the URL names no server"));
+        if let Some(outage) = self.names.get() {
+            outage.failed(&problem);
+        }
+        Err(problem)
     }
 
     /// Asks one name server.

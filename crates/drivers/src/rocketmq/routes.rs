@@ -129,11 +129,16 @@ struct QueueData {
 /// More queues than this on one broker are not believed.
 const MAX_QUEUES: u32 = 65_536;
 
+struct Known {
+    /// When it was looked at last.
+    at: Instant,
+    route: Arc<Route>,
+}
+
 pub(super) struct Routes {
     pub client: Arc<Client>,
     pub names: Names,
-    /// With the time of the last look.
-    known: Mutex<HashMap<Arc<str>, (Instant, Arc<Route>)>>,
+    known: Mutex<HashMap<Arc<str>, Known>>,
 }
 
 impl Routes {
@@ -143,12 +148,13 @@ impl Routes {
 
     /// What is known, if it is fresh.
     pub fn fresh(&self, queue: &str) -> Option<Arc<Route>> {
-        lock(&self.known).get(queue).filter(|(at, _)| at.elapsed() < FRESH).map(|(_, route)| route.clone())
+        let known = lock(&self.known);
+        known.get(queue).filter(|known| known.at.elapsed() < FRESH).map(|known| known.route.clone())
     }
 
     /// What is known, however old.
     pub fn known(&self, queue: &str) -> Option<Arc<Route>> {
-        lock(&self.known).get(queue).map(|(_, route)| route.clone())
+        lock(&self.known).get(queue).map(|known| known.route.clone())
     }
 
     pub fn forget(&self, queue: &str) {
@@ -271,20 +277,18 @@ impl Routes {
     }
 
     fn keep(&self, route: Route) -> Arc<Route> {
-        let mut known = lock(&self.known);
-        if let Some((_, old)) = known.get(&route.queue).filter(|(_, old)| old.same_places(&route)) {
+        if let Some(old) = self.known(&route.queue).filter(|old| old.same_places(&route)) {
             for (new, old) in route.partitions.iter().zip(&old.partitions) {
                 new.was_acknowledged(old.acknowledged());
             }
         }
-        let route = Arc::new(route);
-        known.insert(route.queue.clone(), (Instant::now(), route.clone()));
-        route
+        self.stay(&Arc::new(route))
     }
 
-    /// What was known counts for as long again.
+    /// It counts from now on, for as long as any.
     fn stay(&self, route: &Arc<Route>) -> Arc<Route> {
-        lock(&self.known).insert(route.queue.clone(), (Instant::now(), route.clone()));
+        let known = Known { at: Instant::now(), route: route.clone() };
+        lock(&self.known).insert(route.queue.clone(), known);
         route.clone()
     }
 
@@ -368,8 +372,8 @@ mod tests {
     fn what_is_known_counts_on_while_no_name_server_answers() {
         // Nothing listens there.
         let routes = routes("127.0.0.1:1");
-        let looked = Instant::now().checked_sub(FRESH * 2).expect("a machine that runs for a minute");
-        lock(&routes.known).insert("q".into(), (looked, Arc::new(Route::for_tests("q", 2))));
+        let at = Instant::now().checked_sub(FRESH * 2).expect("a machine that runs for a minute");
+        lock(&routes.known).insert("q".into(), Known { at, route: Arc::new(Route::for_tests("q", 2)) });
         assert!(routes.fresh("q").is_none());
         let runtime = crate::common::runtime::handle().expect("a runtime");
         let found = runtime.block_on(routes.look("q", Instant::now() + FRESH)).expect("what was known");

@@ -15,6 +15,7 @@ mod consuming;
 mod faults;
 mod key_values;
 pub(crate) mod kit;
+mod lasting;
 mod positions;
 mod producing;
 mod pushing;
@@ -45,6 +46,7 @@ pub use key_values::{
     d27_lists_in_pages, d29_stores_do_not_meet,
 };
 pub use kit::unique;
+pub use lasting::d42_nothing_is_left_behind;
 pub use positions::{d21_committed_positions_stay, d22_retention_removes_from_the_front};
 pub use producing::{
     d07_messages_arrive_as_they_were, d08_order_per_sharding_key, d12_a_dropped_send_is_still_sent,
@@ -135,7 +137,8 @@ macro_rules! driver_suite {
             d27_lists_in_pages
             d28_watches_see_every_change
             d29_stores_do_not_meet
-            d30_listeners_get_batches_in_order);
+            d30_listeners_get_batches_in_order
+            d42_nothing_is_left_behind);
         $crate::driver_suite!(@each $private;
             d10_acknowledged_is_durable
             d21_committed_positions_stay

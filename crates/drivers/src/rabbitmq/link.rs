@@ -20,6 +20,7 @@ use super::intake::Intake;
 use super::socket;
 use crate::common::deadline::late;
 use crate::common::outage::Outage;
+use crate::common::runtime;
 
 /// How long one attempt to connect may take.
 const ATTEMPT: Duration = Duration::from_secs(4);
@@ -121,10 +122,17 @@ impl Link {
         }
     }
 
+    /// lapin does not close a connection for being dropped once channels of it were refused. Calls that still use it have
+    /// ended by their deadline.
     async fn leave(&self, connection: &Arc<Connection>) {
         let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
-            *current = None;
+        let Some(left) = current.take_if(|current| Arc::ptr_eq(current, connection)) else { return };
+        let (intake, deadline) = (self.intake.clone(), self.config.timeout);
+        if let Ok(runtime) = runtime::handle() {
+            runtime.spawn(async move {
+                tokio::time::sleep(deadline).await;
+                close(&left, &intake).await;
+            });
         }
     }
 
@@ -167,11 +175,8 @@ impl Link {
 
     /// Closes the connection; not longer than a moment.
     pub async fn close(&self) {
-        let _open = self.intake.open();
-        let connection = self.current.lock().await.take();
-        if let Some(connection) = connection.filter(|connection| connection.status().connected()) {
-            let close = connection.close(200, "the client is done".into());
-            let _ = tokio::time::timeout(Duration::from_secs(2), close).await;
+        if let Some(connection) = self.current.lock().await.take() {
+            close(&connection, &self.intake).await;
         }
     }
 
@@ -250,6 +255,14 @@ impl Link {
         let connector = tokio_rustls::TlsConnector::from(tls.client_config()?);
         let secured = connector.connect(name, stream).await.map_err(|error| no_tls(&server, &error))?;
         greet(secured, &server).await
+    }
+}
+
+async fn close(connection: &Connection, intake: &Intake) {
+    let _open = intake.open();
+    if connection.status().connected() {
+        let close = connection.close(200, "the client is done".into());
+        let _ = tokio::time::timeout(Duration::from_secs(2), close).await;
     }
 }
 

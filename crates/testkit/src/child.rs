@@ -14,6 +14,7 @@
 //! }
 //! ```
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 const ROLE: &str = "OMS_TEST_ROLE";
@@ -93,7 +94,7 @@ pub fn alone() -> bool {
 ///
 /// # Panics
 /// When the copy fails, or may not mount.
-pub fn mounted(test: &str, role: &str, folder: &std::path::Path, size: &str) {
+pub fn mounted(test: &str, role: &str, folder: &Path, size: &str) {
     let binary = std::env::current_exe().expect("the path of this test binary");
     let script =
         r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" --exact "$4" --nocapture --test-threads=1"#;
@@ -116,11 +117,16 @@ pub fn resident() -> u64 {
     pages * 4096
 }
 
-/// What this process holds open below a folder: file descriptors, as their targets' paths.
-pub fn open_below(folder: &std::path::Path) -> Vec<String> {
+/// What this process holds open: the targets of its file descriptors, paths of files and numbers of sockets and pipes.
+pub fn open() -> Vec<PathBuf> {
     let entries = std::fs::read_dir("/proc/self/fd").expect("/proc/self/fd");
-    let targets = entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets.filter(|target| target.starts_with(folder)).map(|target| target.display().to_string()).collect()
+    entries.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect()
+}
+
+/// The files below a folder that it holds open.
+pub fn open_below(folder: &Path) -> Vec<String> {
+    let targets = open().into_iter().filter(|target| target.starts_with(folder));
+    targets.map(|target| target.display().to_string()).collect()
 }
 
 /// The threads of this process by name (the kernel cuts names to 15 bytes).

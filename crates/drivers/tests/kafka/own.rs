@@ -8,17 +8,10 @@ use openmessaging::{
     QueueSpec, Severity, StartAt, StatusCode,
 };
 use testkit::block_on;
-use testkit::driver::{DriverFixture, unique};
+use testkit::driver::{DriverFixture, new_queue, unique};
 use testkit::server::ServerFixture;
 
 use crate::fixture::{Private, Shared, properties};
-
-/// A new queue of one partition.
-async fn queue(point: &dyn MessagingAccessPoint, name: &str) -> Arc<str> {
-    let queue: Arc<str> = unique(name).into();
-    point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
-    queue
-}
 
 async fn texts(point: &dyn MessagingAccessPoint, queue: &Arc<str>, count: usize) -> Vec<String> {
     let options = ConsumerOptions { group: unique("group"), prefetch_bytes: None };
@@ -72,7 +65,7 @@ fn transactions_of_others_are_read_as_they_ended() {
     block_on(async {
         let fixture = Private::new();
         let point = fixture.open().await.expect("open");
-        let queue = queue(&*point, "transactions").await;
+        let queue = new_queue(&*point, "transactions", 1).await;
         fixture.tools.transactions(&queue);
         let committed = ["committed-1", "plain-1", "committed-2", "committed-3", "plain-2"];
         let place = QueuePartition::new(queue.clone(), 0);
@@ -114,7 +107,7 @@ fn positions_are_seen_by_kafkas_tools() {
     block_on(async {
         let fixture = Private::new();
         let point = fixture.open().await.expect("open");
-        let queue = queue(&*point, "positions").await;
+        let queue = new_queue(&*point, "positions", 1).await;
         let mut producer = point.producer(ProducerOptions::default()).await.expect("a producer");
         let report = producer.send(batch(&queue, &[b"a".to_vec(), b"b".to_vec(), b"c".to_vec()])).await;
         assert!(report.error.is_none(), "{report:?}");
@@ -175,7 +168,7 @@ fn every_compression_is_kafkas() {
         for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
             let given = properties(&[("client.compression.type", compression)]);
             let point = fixture.driver().connect(&fixture.url(), &given).await.expect("open");
-            let queue = queue(&*point, compression).await;
+            let queue = new_queue(&*point, compression, 1).await;
             let mut producer = point.producer(ProducerOptions::default()).await.expect("a producer");
             let bodies: Vec<_> =
                 (0..500).map(|n| format!("{n} {}", "text ".repeat(n % 90)).into_bytes()).collect();

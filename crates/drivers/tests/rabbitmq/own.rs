@@ -9,7 +9,7 @@ use openmessaging::{
 };
 use serde_json::Value;
 use testkit::block_on;
-use testkit::driver::{DriverFixture, unique};
+use testkit::driver::{DriverFixture, new_queue, unique};
 use testkit::proxy::Proxy;
 use testkit::services::{broker_address, recorded};
 
@@ -75,8 +75,7 @@ fn several_partitions_are_a_super_stream() {
     block_on(async {
         let point = open(Queues::Streams).await;
         let resources = point.resources();
-        let queue = unique("super");
-        resources.create_queue(&QueueSpec::new(&queue, 3)).await.expect("created");
+        let queue = new_queue(&*point, "super", 3).await;
         let exchange = ask(&format!("exchanges/%2F/{queue}"));
         assert_eq!((&exchange["type"], &exchange["durable"]), (&"direct".into(), &true.into()));
         assert_eq!(exchange["arguments"]["x-super-stream"], Value::Bool(true));
@@ -136,9 +135,8 @@ fn odd_headers_come_through() {
     block_on(async {
         for queues in [Queues::Streams, Queues::Quorum] {
             let point = open(queues).await;
-            let name = unique("headers");
-            point.resources().create_queue(&QueueSpec::new(&name, 1)).await.expect("created");
-            let (queue, mut batch): (Arc<str>, _) = (name.as_str().into(), MessageBatch::new());
+            let queue = new_queue(&*point, "headers", 1).await;
+            let mut batch = MessageBatch::new();
             let headers: Vec<(&str, Option<&[u8]>)> = vec![
                 ("z", None),
                 ("a", Some(b"1")),
@@ -154,14 +152,14 @@ fn odd_headers_come_through() {
             writer.finish(&queue, Some(0), -7, None);
             assert!(send(&*point, batch).await.error.is_none());
             let at = if queues == Queues::Streams { StartAt::Begin } else { StartAt::Committed };
-            let mut consumer = reader(&*point, &name, 0, at).await.expect("assigned");
+            let mut consumer = reader(&*point, &queue, 0, at).await.expect("assigned");
             let got = consumer.poll(1000, Duration::from_secs(20)).await.expect("polled").expect("a message");
             let message = got.messages.get(0).expect("a message");
             let read: Vec<_> =
                 message.headers.into_iter().map(|header| (header.name, header.value)).collect();
             assert_eq!(read, headers, "{queues:?}");
             assert_eq!((message.body, message.key, message.timestamp), (None, None, -7));
-            point.resources().delete_queue(&name).await.expect("deleted");
+            point.resources().delete_queue(&queue).await.expect("deleted");
             point.close().await.expect("closed");
         }
     });
@@ -312,8 +310,7 @@ fn settings_that_lose_messages_are_found() {
 fn times_are_found_by_the_millisecond() {
     block_on(async {
         let point = open(Queues::Streams).await;
-        let name = unique("times");
-        point.resources().create_queue(&QueueSpec::new(&name, 1)).await.expect("created");
+        let name = new_queue(&*point, "times", 1).await;
         let now = || {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now").as_millis()
                 as i64
@@ -374,8 +371,7 @@ fn a_slow_reader_keeps_its_connection() {
             properties.insert("heartbeat.seconds".to_owned(), "1".to_owned());
             let point = broker.driver().connect(&url(&proxy.address(), ""), &properties).await;
             let point = point.expect("through the proxy");
-            let queue: Arc<str> = unique("slow").into();
-            point.resources().create_queue(&QueueSpec::new(&*queue, 1)).await.expect("created");
+            let queue = new_queue(&*point, "slow", 1).await;
             for (bytes, messages) in [(64, SMALL), (1024 * 1024, LARGE)] {
                 let (body, mut batch) = (vec![b'x'; bytes], MessageBatch::new());
                 for _ in 0..messages {
@@ -417,15 +413,12 @@ fn a_slow_reader_keeps_its_connection() {
     }
 }
 
-/// Where a stream begins and ends is asked by consumers, whose messages RabbitMQ may send before it says that there is such
-/// a consumer. Streams that were just written show it most.
 /// A connection has numbers for 2,047 channels. The broker closes the channel on which a queue is asked for that is not there.
 #[test]
 fn looking_in_vain_leaves_a_point_as_it_was() {
     block_on(async {
         let point = open(Queues::Streams).await;
-        let queue = unique("seen");
-        point.resources().create_queue(&QueueSpec::new(&queue, 2)).await.expect("created");
+        let queue = new_queue(&*point, "seen", 2).await;
         for _ in 0..1100 {
             let absent = point.resources().describe_queue("t-absent").await;
             assert_eq!(absent.expect_err("there is none").status, StatusCode::NotFound);
@@ -437,6 +430,8 @@ fn looking_in_vain_leaves_a_point_as_it_was() {
     });
 }
 
+/// Where a stream begins and ends is asked by consumers, whose messages RabbitMQ may send before it says that there is such
+/// a consumer. Streams that were just written show it most.
 #[test]
 fn new_streams_are_read_at_once() {
     const AT_ONCE: usize = 4;
@@ -445,8 +440,7 @@ fn new_streams_are_read_at_once() {
         let rounds = (0..AT_ONCE).map(|_| async {
             for _ in 0..ROUNDS {
                 let point = open(Queues::Streams).await;
-                let queue = unique("new");
-                point.resources().create_queue(&QueueSpec::new(&queue, 1)).await.expect("created");
+                let queue = new_queue(&*point, "new", 1).await;
                 let report = send(&*point, texts(&queue, &["a", "b", "c"])).await;
                 assert!(report.error.is_none(), "{:?}", report.error);
                 let reading = reader(&*point, &queue, 0, StartAt::Begin);

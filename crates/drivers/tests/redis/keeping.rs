@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use openmessaging::{Change, ConsumerOptions, QueuePartition, QueueSpec};
-use testkit::driver::{DriverFixture, unique};
+use testkit::driver::{DriverFixture, create, unique};
 
 use crate::fixture::{Private, Shared};
-use crate::writing::{producer, queue, send, texts};
+use crate::writing::{producer, send, texts};
 
 #[test]
 fn what_is_old_is_removed_and_what_is_not_stays() {
@@ -15,7 +15,7 @@ fn what_is_old_is_removed_and_what_is_not_stays() {
         let server = Shared::new();
         let point = server.open().await.expect("open");
         let spec = QueueSpec { retention_ms: Some(1500), ..QueueSpec::new(unique("old"), 2) };
-        let queue = queue(&*point, spec).await;
+        let queue = create(&*point, spec).await;
         let mut producer = producer(&*point).await;
         // Whole nodes of 100 entries, or of 4 KiB, are removed.
         send(&mut *producer, texts(&queue, (0..1000).map(|number| number.to_string()))).await;
@@ -45,7 +45,7 @@ fn positions_are_consumer_groups() {
     testkit::block_on(async {
         let server = Private::new();
         let point = server.open().await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("groups"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("groups"), 1)).await;
         let mut producer = producer(&*point).await;
         send(&mut *producer, texts(&queue, (0..10).map(|number| format!("m{number}")))).await;
         let options = ConsumerOptions { group: "theirs".to_owned(), prefetch_bytes: None };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmessaging::{ConsumerOptions, QueuePartition, QueueSpec, StartAt, StatusCode};
-use testkit::driver::{DriverFixture, unique};
+use testkit::driver::{DriverFixture, create, unique};
 
 use crate::fixture::{Private, Shared, driver, properties};
-use crate::writing::{producer, queue, read, send, texts};
+use crate::writing::{producer, read, send, texts};
 
 #[test]
 fn entries_of_others_become_bodies() {
@@ -67,7 +67,7 @@ fn what_there_was_no_room_for_comes_later() {
     testkit::block_on(async {
         let server = Shared::new();
         let point = server.open().await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("sizes"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("sizes"), 1)).await;
         let mut producer = producer(&*point).await;
         send(&mut *producer, texts(&queue, (0..3000).map(|number| number.to_string()))).await;
         let large = "x".repeat(1 << 20);
@@ -105,7 +105,7 @@ fn a_seek_during_a_wait_needs_no_right_of_its_own() {
                 given = properties(&[("user", "plain"), ("password", "plain")]);
             }
             let point = driver().connect(&server.url(), &given).await.expect("open");
-            let queue = queue(&*point, QueueSpec::new(unique("wait"), 1)).await;
+            let queue = create(&*point, QueueSpec::new(unique("wait"), 1)).await;
             let mut producer = producer(&*point).await;
             send(&mut *producer, texts(&queue, ["m".to_owned()])).await;
             let mut consumer = point.pull_consumer(ConsumerOptions::default()).await.expect("a consumer");

@@ -8,15 +8,10 @@ use openmessaging::{
     QueueSpec, SendReport, StartAt, StatusCode,
 };
 use testkit::broker::PrivateBroker;
-use testkit::driver::{DriverFixture, unique};
+use testkit::driver::{DriverFixture, create, unique};
 
 use crate::fixture::{Private, Shared, driver, properties, url};
 use testkit::broker::redis::Replica;
-
-pub async fn queue(point: &dyn MessagingAccessPoint, spec: QueueSpec) -> Arc<str> {
-    point.resources().create_queue(&spec).await.expect("created");
-    spec.name.into()
-}
 
 pub fn texts(queue: &Arc<str>, texts: impl IntoIterator<Item = String>) -> MessageBatch {
     let mut batch = MessageBatch::new();
@@ -63,7 +58,7 @@ fn offsets_count_messages_also_behind_those_of_others() {
     testkit::block_on(async {
         let server = Private::new();
         let point = server.open().await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("dense"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("dense"), 1)).await;
         let mut producer = producer(&*point).await;
         send(&mut *producer, texts(&queue, numbered(700))).await;
         let tool = server.tool();
@@ -91,12 +86,12 @@ fn what_others_do_between_parts_is_noticed() {
         let point = server.open().await.expect("open");
         let (tool, last) = (server.tool(), u64::from(u32::MAX >> 12));
         let spec = || QueueSpec::new(unique("between"), 1);
-        let (one, other) = (queue(&*point, spec()).await, queue(&*point, spec()).await);
+        let (one, other) = (create(&*point, spec()).await, create(&*point, spec()).await);
         let mut producer = producer(&*point).await;
         let offsets = |got: Vec<(u64, String)>| got.into_iter().map(|(offset, _)| offset).collect::<Vec<_>>();
         // The second half of the ids ends within a part, behind its first message, and before it.
         for (set, then) in [(last - 2, [last - 1, last, last + 1]), (last - 1, [last, last + 1, last + 2])] {
-            let queue = queue(&*point, spec()).await;
+            let queue = create(&*point, spec()).await;
             send(&mut *producer, texts(&queue, numbered(1))).await;
             tool.run(&["XSETID", &queue, &format!("0-{set}")]);
             send(&mut *producer, texts(&queue, numbered(3))).await;
@@ -130,7 +125,7 @@ fn ids_are_the_same_on_servers_that_do_not_make_them() {
         server.tool().run(&["ACL", "SETUSER", "shy", "on", ">shy", "+@all", "-info", "~*"]);
         let given = properties(&[("user", "shy"), ("password", "shy")]);
         let point = driver().connect(&server.url(), &given).await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("explicit"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("explicit"), 1)).await;
         let mut producer = producer(&*point).await;
         send(&mut *producer, texts(&queue, numbered(3))).await;
         server.tool().run(&["XSETID", &queue, "7-1048575"]);
@@ -148,7 +143,7 @@ fn a_forgotten_script_and_a_killed_connection_are_made_good() {
     testkit::block_on(async {
         let server = Private::new();
         let point = server.open().await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("forgotten"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("forgotten"), 1)).await;
         let mut producer = producer(&*point).await;
         for round in 0..6 {
             send(&mut *producer, texts(&queue, [format!("m{round}")])).await;
@@ -169,7 +164,7 @@ fn a_memory_that_is_full_now_and_then_loses_and_doubles_nothing() {
     testkit::block_on(async {
         let server = Private::new();
         let point = server.open().await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("full"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("full"), 1)).await;
         let mut producer = producer(&*point).await;
         let tool = server.tool();
         let limits = std::thread::spawn(move || {
@@ -212,7 +207,7 @@ fn a_batch_of_many_parts_ends_where_its_queue_does() {
     testkit::block_on(async {
         let server = Shared::new();
         let point = server.open().await.expect("open");
-        let there = queue(&*point, QueueSpec::new(unique("parts"), 3)).await;
+        let there = create(&*point, QueueSpec::new(unique("parts"), 3)).await;
         let mut batch = texts(&there, numbered(2500));
         batch.start().finish(&there, Some(3), 1, Some(b"nowhere"));
         batch.start().finish(&there, Some(0), 1, Some(b"behind"));
@@ -241,7 +236,7 @@ fn replicas_are_waited_for() {
         let mut given = server.properties();
         given.insert("request.timeout.ms".to_owned(), "2000".to_owned());
         let point = driver().connect(&server.url(), &given).await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("waits"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("waits"), 1)).await;
         let mut one = producer(&*point).await;
         send(&mut *one, texts(&queue, numbered(10))).await;
         replica.freeze();
@@ -275,7 +270,7 @@ fn a_producer_that_is_closed_leaves_no_key() {
     testkit::block_on(async {
         let server = Private::new();
         let point = server.open().await.expect("open");
-        let queue = queue(&*point, QueueSpec::new(unique("clean"), 1)).await;
+        let queue = create(&*point, QueueSpec::new(unique("clean"), 1)).await;
         let mut producer = producer(&*point).await;
         send(&mut *producer, texts(&queue, numbered(1))).await;
         assert!(server.tool().run(&["KEYS", "omsconnect.producer:*"]).contains("omsconnect"));

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use openmessaging::{
     ConsumerOptions, MessageBatch, MessagingAccessPoint, ProducerOptions, PullConsumer, QueuePartition,
-    QueueSpec, SendReport, Severity, StartAt, StatusCode,
+    SendReport, Severity, StartAt, StatusCode,
 };
 use testkit::block_on;
-use testkit::driver::{DriverFixture, unique};
+use testkit::driver::{DriverFixture, new_queue, unique};
 use testkit::server::Foreign;
 
 use crate::fixture::{Private, Shared, properties, url};
@@ -19,12 +19,6 @@ type Point = Arc<dyn MessagingAccessPoint>;
 async fn open(fixture: &impl DriverFixture, pairs: &[(&str, &str)]) -> Point {
     let opened = fixture.driver().connect(&fixture.url(), &properties(pairs)).await;
     opened.unwrap_or_else(|error| panic!("{error}"))
-}
-
-async fn queue(point: &Point, name: &str, partitions: u32) -> Arc<str> {
-    let name = unique(name);
-    point.resources().create_queue(&QueueSpec::new(&*name, partitions)).await.expect("created");
-    name.into()
 }
 
 async fn send(point: &Point, batch: MessageBatch) -> SendReport {
@@ -65,7 +59,7 @@ fn a_broker_with_a_smaller_limit_gets_smaller_requests() {
         let mut fixture = Private::new();
         fixture.set("maxMessageSize=20000");
         let point = open(&fixture, &[]).await;
-        let queue = queue(&point, "small", 1).await;
+        let queue = new_queue(&*point, "small", 1).await;
         let mut sent: Vec<Vec<u8>> = (0..100_u8).map(|number| vec![number; 1000]).collect();
         assert!(send(&point, bodies(&queue, &sent)).await.error.is_none());
         assert_eq!(read(&point, &queue, 100).await, sent);
@@ -120,7 +114,7 @@ fn others_compressed_bodies_are_read_and_headers_are_properties() {
             assert!(take(&mut *consumer, 1).await == [large.body], "{kind}");
         }
 
-        let own = queue(&point, "own", 1).await;
+        let own = new_queue(&*point, "own", 1).await;
         let mut batch = MessageBatch::new();
         for number in ["1", "2"] {
             let mut writer = batch.start();
@@ -158,7 +152,7 @@ fn a_missing_slave_is_a_failure_unless_it_is_accepted() {
         for code in ["rocketmq.flush", "rocketmq.replication", "rocketmq.auto-create-topic"] {
             assert!(found.contains(&(code, Severity::Warning)), "{code}: {found:?}");
         }
-        let queue = queue(&point, "slaves", 1).await;
+        let queue = new_queue(&*point, "slaves", 1).await;
         point.close().await.expect("closed");
 
         fixture.set("brokerRole=SYNC_MASTER");
@@ -190,7 +184,7 @@ fn a_late_disk_is_a_failure_unless_it_is_accepted() {
         // Later than at once.
         fixture.set("syncFlushTimeout=0");
         let point = open(&fixture, &[]).await;
-        let queue = queue(&point, "disk", 1).await;
+        let queue = new_queue(&*point, "disk", 1).await;
         let begin = std::time::Instant::now();
         let error = loop {
             if let Some(error) = send(&point, bodies(&queue, &[vec![b'x'; 100_000]])).await.error {
@@ -216,7 +210,7 @@ fn headers_that_look_like_properties_arrive_as_they_were() {
     block_on(async {
         let fixture = Shared::new();
         let point = open(&fixture, &[]).await;
-        let queue = queue(&point, "headers", 1).await;
+        let queue = new_queue(&*point, "headers", 1).await;
         let headers: [(&str, Option<&[u8]>); 9] = [
             ("KEYS", Some(b"mine")),
             ("WAIT", Some(b"false")),
@@ -265,7 +259,7 @@ fn a_backlog_is_read_ahead_in_order() {
         const COUNT: usize = 20_000;
         let fixture = Shared::new();
         let point = open(&fixture, &[]).await;
-        let queue = queue(&point, "backlog", 1).await;
+        let queue = new_queue(&*point, "backlog", 1).await;
         let sent: Vec<Vec<u8>> = (0..COUNT)
             .map(|number| format!("{number} {}", "x".repeat(number * 37 % 3000)).into_bytes())
             .collect();
@@ -286,7 +280,7 @@ fn what_was_removed_is_passed_over_and_stores_outlive_it() {
         let (lost, kept) = (unique("lost"), unique("kept"));
         fill_store(&point, &lost, 10).await;
         fill_store(&point, &kept, 10).await;
-        let queue = queue(&point, "old", 1).await;
+        let queue = new_queue(&*point, "old", 1).await;
         let mut late =
             point.pull_consumer(ConsumerOptions { prefetch_bytes: Some(1), ..Default::default() }).await;
         let late = late.as_mut().expect("a consumer");

@@ -19,6 +19,17 @@ pub fn unique(name: &str) -> String {
     format!("t-{name}-{now:x}-{}-{count}", std::process::id())
 }
 
+/// Creates a queue.
+pub async fn create(point: &dyn MessagingAccessPoint, spec: QueueSpec) -> Arc<str> {
+    point.resources().create_queue(&spec).await.expect("the queue is created");
+    spec.name.into()
+}
+
+/// Creates a queue with a name of its own.
+pub async fn new_queue(point: &dyn MessagingAccessPoint, name: &str, partitions: u32) -> Arc<str> {
+    create(point, QueueSpec::new(unique(name), partitions)).await
+}
+
 /// An access point, and what it can do.
 pub(crate) struct Point {
     pub point: Arc<dyn MessagingAccessPoint>,
@@ -55,12 +66,11 @@ impl Point {
     /// A new queue of so many partitions, one where the driver has no more.
     pub async fn queue(&self, name: &str, partitions: u32) -> Arc<str> {
         let partitions = if self.can.partitions { partitions } else { 1 };
-        self.create(QueueSpec::new(unique(name), partitions)).await
+        new_queue(&*self.point, name, partitions).await
     }
 
     pub async fn create(&self, spec: QueueSpec) -> Arc<str> {
-        self.point.resources().create_queue(&spec).await.expect("the queue is created");
-        spec.name.into()
+        create(&*self.point, spec).await
     }
 
     pub async fn delete(&self, queue: &str) {

@@ -1,18 +1,13 @@
 //! What is left of what was used and closed: D42.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmessaging::StatusCode;
 
 use super::DriverFixture;
-use super::kit::{Point, numbered, open, refused, texts, unique};
-
-/// Set in the process of its own in which what is held is counted.
-const ALONE: &str = "OMS_TEST_ALONE";
-
-const NAME: &str = "d42_nothing_is_left_behind";
+use super::kit::{Point, numbered, open, owned, poll, refused, texts, texts_batch, unique};
+use crate::child;
 
 /// Before these everything has been used once, and is kept for the next time.
 const WARM: usize = 10;
@@ -21,11 +16,9 @@ const ROUNDS: usize = 60;
 /// What may come and go, of files and threads. Something left behind in each round would be far more.
 const SLACK: usize = 20;
 
-/// D42: what is closed, or dropped, is gone: connections, files, threads.
+/// D42: what is closed, or dropped, is gone: connections, files, threads. In a process of its own: others beside it hold
+/// files too.
 pub async fn d42_nothing_is_left_behind<F: DriverFixture>(fixture: &mut F) {
-    if std::env::var_os(ALONE).is_none() {
-        return alone();
-    }
     let point = open(fixture).await;
     let queue = point.queue("d42", 1).await;
     point.send_texts(&queue, numbered(3)).await;
@@ -48,36 +41,21 @@ pub async fn d42_nothing_is_left_behind<F: DriverFixture>(fixture: &mut F) {
     point.close().await;
 }
 
-/// The same test in a process of its own: others beside it hold files too.
-fn alone() {
-    let thread = std::thread::current();
-    let whole = thread.name().filter(|name| name.ends_with(NAME));
-    let mut test = Command::new(std::env::current_exe().expect("this program"));
-    match whole {
-        Some(name) => test.args(["--exact", name]),
-        None => test.arg(NAME),
-    };
-    let ended = test.args(["--nocapture", "--test-threads=1"]).env(ALONE, "1").output().expect("run");
-    let told = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    eprintln!("{}", told[1]);
-    assert!(ended.status.success() && told[0].contains("1 passed"), "{}{}", told[0], told[1]);
-}
-
 /// Open files and threads of this process.
 fn held() -> [usize; 2] {
-    ["fd", "task"].map(|of| std::fs::read_dir(format!("/proc/self/{of}")).map_or(0, Iterator::count))
+    [child::open().len(), child::threads().len()]
 }
 
 /// Everything once: closed by turns, or just dropped.
 async fn round<F: DriverFixture>(fixture: &F, point: &Point, queue: &Arc<str>, store: &str) {
     let mut producer = point.producer().await;
-    point.send(&mut *producer, super::kit::texts_batch(queue, Some(0), &["again"])).await;
+    point.send(&mut *producer, texts_batch(queue, Some(0), &["again"])).await;
     producer.close().await.expect("closed");
     drop(point.producer().await);
     let mut reader = point.reader(queue, 0, point.oldest()).await;
     let first = loop {
-        if let Some(batch) = super::kit::poll(&mut *reader, Duration::from_secs(1)).await {
-            break texts(&super::kit::owned(&batch));
+        if let Some(batch) = poll(&mut *reader, Duration::from_secs(1)).await {
+            break texts(&owned(&batch));
         }
     };
     assert_eq!(first[0], numbered(1)[0]);

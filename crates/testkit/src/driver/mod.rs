@@ -45,7 +45,7 @@ pub use key_values::{
     d23_puts_are_durable, d24_reads_see_earlier_writes, d25_one_writer_wins, d26_deletes_and_versions,
     d27_lists_in_pages, d29_stores_do_not_meet,
 };
-pub use kit::unique;
+pub use kit::{create, new_queue, unique};
 pub use lasting::d42_nothing_is_left_behind;
 pub use positions::{d21_committed_positions_stay, d22_retention_removes_from_the_front};
 pub use producing::{
@@ -137,8 +137,17 @@ macro_rules! driver_suite {
             d27_lists_in_pages
             d28_watches_see_every_change
             d29_stores_do_not_meet
-            d30_listeners_get_batches_in_order
-            d42_nothing_is_left_behind);
+            d30_listeners_get_batches_in_order);
+
+        #[test]
+        fn d42_nothing_is_left_behind() {
+            if $crate::child::alone() {
+                $crate::block_on(async {
+                    $crate::driver::d42_nothing_is_left_behind(&mut $fixture).await;
+                });
+            }
+        }
+
         $crate::driver_suite!(@each $private;
             d10_acknowledged_is_durable
             d21_committed_positions_stay

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use openmessaging::{
-    AccessPointUrl, ConsumerOptions, Driver, Error, MessagingAccessPoint, Properties, QueuePartition, Result,
+    AccessPointUrl, ConsumerOptions, Driver, MessagingAccessPoint, Properties, QueuePartition, Result,
 };
 
 use super::ServerFixture;
@@ -55,7 +55,7 @@ pub async fn d41_nothing_is_said_to_be_missing<F: ServerFixture>(fixture: &mut F
     let of_old = std::thread::spawn(move || crate::block_on(ask_often(old, what, shared)));
     let (what, shared) = (there.clone(), asking.clone());
     let of_new = std::thread::spawn(move || crate::block_on(ask_anew(from, what, shared)));
-    for how in [End::Stop, End::Kill, End::Kill] {
+    'outages: for how in [End::Stop, End::Kill, End::Kill] {
         fixture.broker().end(how);
         std::thread::sleep(Duration::from_millis(300));
         fixture.broker().start_again();
@@ -63,19 +63,13 @@ pub async fn d41_nothing_is_said_to_be_missing<F: ServerFixture>(fixture: &mut F
         let complete = || [0, 1].map(|who| asking.complete[who].load(Ordering::SeqCst));
         let before = complete();
         while complete().iter().zip(&before).any(|(now, before)| *now < before + 2) {
-            if begin.elapsed() > PATIENCE || of_old.is_finished() || of_new.is_finished() {
-                break;
+            if of_old.is_finished() || of_new.is_finished() {
+                break 'outages;
             }
+            let now = complete();
+            assert!(begin.elapsed() < PATIENCE, "not everything is told after {how:?}: {before:?}, {now:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
-        if of_old.is_finished() || of_new.is_finished() {
-            break;
-        }
-        assert!(
-            begin.elapsed() < PATIENCE,
-            "not everything is told after {how:?}: {before:?}, {:?}",
-            complete()
-        );
     }
     asking.stop.store(true, Ordering::SeqCst);
     for (who, ended) in [("a point that was open", of_old.join()), ("a new point", of_new.join())] {
@@ -102,21 +96,19 @@ async fn put_there(point: &Point) -> There {
     There { queue, store, group, offsets: point.can.offsets }
 }
 
-type Told = std::result::Result<(), String>;
+type Told<T> = std::result::Result<T, String>;
 
-fn passing(error: &Error) -> Told {
-    if error.is_retriable() { Ok(()) } else { Err(error.to_string()) }
-}
-
-/// One round of questions. `Ok(false)`: the broker is away.
-async fn ask(point: &dyn MessagingAccessPoint, there: &There) -> std::result::Result<bool, String> {
-    match questions(point, there).await {
+/// Whether it was told; it is not while the broker is away.
+fn told(answer: Result<Option<String>>) -> Told<bool> {
+    match answer {
         Ok(None) => Ok(true),
         Ok(Some(wrong)) => Err(wrong),
-        Err(error) => passing(&error).map(|()| false),
+        Err(error) if error.is_retriable() => Ok(false),
+        Err(error) => Err(error.to_string()),
     }
 }
 
+/// What was told wrong of the queue.
 async fn describe(point: &dyn MessagingAccessPoint, there: &There) -> Result<Option<String>> {
     let described = point.resources().describe_queue(&there.queue).await?;
     let first = &described.partitions[0];
@@ -124,7 +116,7 @@ async fn describe(point: &dyn MessagingAccessPoint, there: &There) -> Result<Opt
     Ok((!complete).then(|| format!("{described:?}")))
 }
 
-/// What was told wrong.
+/// What was told wrong of all that is there.
 async fn questions(point: &dyn MessagingAccessPoint, there: &There) -> Result<Option<String>> {
     if let Some(wrong) = describe(point, there).await? {
         return Ok(Some(wrong));
@@ -142,12 +134,13 @@ async fn questions(point: &dyn MessagingAccessPoint, there: &There) -> Result<Op
 
 /// Asks everything, and meanwhile begins every few milliseconds to ask for the queue, whatever is still unanswered: what is
 /// told wrong for a moment only is to be met.
-async fn ask_often(point: Arc<dyn MessagingAccessPoint>, there: There, asking: Arc<Asking>) -> Told {
+async fn ask_often(point: Arc<dyn MessagingAccessPoint>, there: There, asking: Arc<Asking>) -> Told<()> {
     let mut under_way = FuturesUnordered::new();
     let mut moments = tokio::time::interval(MOMENTS);
     let everything = async {
         while !asking.stop.load(Ordering::SeqCst) {
-            asking.complete[0].fetch_add(usize::from(ask(&*point, &there).await?), Ordering::SeqCst);
+            let complete = told(questions(&*point, &there).await)?;
+            asking.complete[0].fetch_add(usize::from(complete), Ordering::SeqCst);
             tokio::time::sleep(MOMENTS).await;
         }
         Ok(())
@@ -155,15 +148,10 @@ async fn ask_often(point: Arc<dyn MessagingAccessPoint>, there: There, asking: A
     tokio::pin!(everything);
     loop {
         tokio::select! {
-            told = &mut everything => return told,
-            Some(told) = under_way.next() => told?,
+            ended = &mut everything => return ended,
+            Some(answer) = under_way.next() => drop(told(answer)?),
             _ = moments.tick(), if under_way.len() < AT_ONCE => {
-                under_way.push(async {
-                    match describe(&*point, &there).await {
-                        Ok(wrong) => wrong.map_or(Ok(()), Err),
-                        Err(error) => passing(&error),
-                    }
-                });
+                under_way.push(describe(&*point, &there));
             }
         }
     }
@@ -174,14 +162,13 @@ async fn ask_anew(
     (driver, url, properties): (Arc<dyn Driver>, AccessPointUrl, Properties),
     there: There,
     asking: Arc<Asking>,
-) -> Told {
+) -> Told<()> {
     while !asking.stop.load(Ordering::SeqCst) {
         match driver.connect(&url, &properties).await {
             Ok(point) => {
-                if ask(&*point, &there).await? {
-                    asking.complete[1].fetch_add(1, Ordering::SeqCst);
-                }
-                let _: std::result::Result<(), Error> = point.close().await;
+                let complete = told(questions(&*point, &there).await)?;
+                asking.complete[1].fetch_add(usize::from(complete), Ordering::SeqCst);
+                let _ = point.close().await;
             }
             Err(error) if error.is_retriable() => {}
             Err(error) => return Err(format!("connecting: {error}")),
